@@ -71,7 +71,7 @@ impl Timestamp {
         Micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// This instant rounded up to a multiple of `quantum` since 1970; a zero quantum rounds nothing.
+    /// This instant rounded up to a multiple of `quantum` since 1970; a zero quantum leaves it.
     #[must_use]
     pub const fn round_up(self, quantum: Micros) -> Self {
         match self.0.checked_rem(quantum.0) {
