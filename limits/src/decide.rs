@@ -1,6 +1,9 @@
 //! The all-or-nothing decision over the charges of one check.
 
-use crate::counter::{Op, Terms, Wait};
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use crate::counter::{Counter, Op, Terms, Wait};
 use crate::time::{Micros, Timestamp, Tokens};
 
 /// The name of one counter, the same on every replica: where it lives and which it is.
@@ -52,6 +55,17 @@ pub struct Reply {
     pub end: Timestamp,
 }
 
+/// The instant of the decision lies outside the edges of a charge; nothing was executed. The
+/// caller computes the edges anew and asks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale;
+
+/// Where counters are kept.
+pub trait Counters {
+    /// The counter of this ask, a fresh one where there is none.
+    fn counter(&mut self, ask: &Ask) -> &mut Counter;
+}
+
 /// What the store answers for one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -61,4 +75,57 @@ pub struct Outcome {
     pub now: Timestamp,
     /// One reply for each ask, in the same order.
     pub replies: Vec<Reply>,
+}
+
+impl<S: BuildHasher> Counters for HashMap<Key, Counter, S> {
+    fn counter(&mut self, ask: &Ask) -> &mut Counter {
+        self.entry(ask.key).or_default()
+    }
+}
+
+/// Decides one check: every charge is taken, or none.
+///
+/// Asks on one counter are summed before deciding. A denial leaves every counter as it was, save
+/// the re-booking after a backward step of the clock or a change of algorithm.
+///
+/// # Errors
+/// [`Stale`] where `now` lies outside the edges of a charge; nothing is touched then.
+pub fn decide(
+    counters: &mut impl Counters,
+    check: &[Ask],
+    now: Timestamp,
+) -> Result<Outcome, Stale> {
+    if check.iter().any(|ask| ask.terms.is_stale(now)) {
+        return Err(Stale);
+    }
+    let mut replies: Vec<Reply> =
+        check.iter().map(|ask| look(counters.counter(ask), ask, asked(check, ask), now)).collect();
+    let allowed = check.iter().zip(&replies).all(|(ask, reply)| reply.allowed || ask.shadow);
+    if allowed {
+        for (ask, reply) in check.iter().zip(&mut replies).filter(|(_, reply)| reply.allowed) {
+            reply.end = counters.counter(ask).apply(&ask.terms, &ask.op, ask.tokens, now);
+        }
+    }
+    for (ask, reply) in check.iter().zip(&mut replies) {
+        (reply.left, reply.full_in) = counters.counter(ask).state(&ask.terms, now);
+    }
+    Ok(Outcome { allowed, now, replies })
+}
+
+fn look(counter: &mut Counter, ask: &Ask, tokens: Tokens, now: Timestamp) -> Reply {
+    counter.rebase(&ask.terms, ask.horizon, now);
+    let mark = counter.mark(&ask.terms, &ask.op, tokens, now);
+    let (left, full_in, end) = (Tokens::ZERO, Micros::ZERO, Timestamp::ZERO);
+    Reply { allowed: mark.fits, left, wait: mark.wait, full_in, end }
+}
+
+/// The tokens that this ask must find room for: all that the check asks of its counter.
+fn asked(check: &[Ask], ask: &Ask) -> Tokens {
+    if !ask.op.needs_room() {
+        return ask.tokens;
+    }
+    check
+        .iter()
+        .filter(|other| other.key == ask.key && other.op.needs_room())
+        .fold(Tokens::ZERO, |sum, other| sum.plus(other.tokens))
 }

@@ -1,1 +1,11 @@
-//! Warm-up.
+//! The pure core of Sluicegate: limits language, matching, arithmetic, decisions, explanations.
+//!
+//! No I/O, no async, no clock (`now` is an argument), no logging, no panic on any input. The
+//! modules in reading order:
+
+pub mod time;
+
+pub mod attributes;
+
+pub mod counter;
+pub mod decide;
