@@ -9,3 +9,5 @@ pub mod attributes;
 
 pub mod counter;
 pub mod decide;
+
+pub mod memory;
