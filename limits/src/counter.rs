@@ -370,7 +370,7 @@ impl Counter {
         }
         match (&mut self.ledger, terms) {
             (Ledger::TokenBucket(bucket), Terms::TokenBucket { rate, burst }) => {
-                bucket.book(rate, burst.get(), n);
+                bucket.book(rate, burst.get(), n, now.get());
             }
             (Ledger::SlidingWindow(entries), Terms::SlidingWindow { limit, window }) => {
                 entries.book(limit.get(), window.get(), n, now.get());

@@ -52,14 +52,28 @@ impl TokenBucket {
     pub(super) fn fold(&mut self, rate: &Rate, burst: u64, expired: &[Hold], now: u64) -> u64 {
         for hold in expired {
             self.advance(rate, hold.end);
-            self.book(rate, burst, hold.tokens);
+            self.book(rate, burst, hold.tokens, hold.end);
         }
         self.advance(rate, now)
     }
 
-    pub(super) fn book(&mut self, rate: &Rate, burst: u64, n: u64) {
+    /// Takes `n` tokens at `at`, which the bucket was advanced to.
+    pub(super) fn book(&mut self, rate: &Rate, burst: u64, n: u64, at: u64) {
+        self.restart_tick(rate, at);
         self.taken += n;
         self.cap(rate, burst);
+    }
+
+    /// The refill of a tick may pay for what was taken before the tick, not for what is taken in
+    /// its midst. So where the end of the tick would bring everything back, the tick begins anew.
+    fn restart_tick(&mut self, rate: &Rate, at: u64) {
+        let elapsed = at.saturating_sub(self.anchor);
+        let ticks = elapsed / rate.tick.get();
+        let begun = !elapsed.is_multiple_of(rate.tick.get());
+        if begun && (ticks + 1) * rate.tokens / rate.ticks >= self.taken {
+            self.taken -= ticks * rate.tokens / rate.ticks;
+            self.anchor = at;
+        }
     }
 
     /// Tokens left at `now`, and when the bucket is full if nobody takes.
@@ -71,7 +85,7 @@ impl TokenBucket {
         let mut last = now;
         for hold in holds::live(list, now) {
             bucket.advance(rate, hold.end);
-            bucket.book(rate, burst, hold.tokens);
+            bucket.book(rate, burst, hold.tokens, hold.end);
             last = hold.end;
         }
         (left, last.max(bucket.refilled_at(rate, bucket.taken)))
@@ -102,7 +116,7 @@ impl TokenBucket {
                 }
             }
             bucket.advance(rate, hold.end);
-            bucket.book(rate, burst, hold.tokens);
+            bucket.book(rate, burst, hold.tokens, hold.end);
             held = held.saturating_sub(hold.tokens);
             from = hold.end;
         }
@@ -172,6 +186,17 @@ mod tests {
     }
 
     #[test]
+    fn the_refill_of_a_tick_does_not_pay_for_what_is_taken_in_its_midst() {
+        let rate = Rate { tick: Micros::MILLISECOND, tokens: 1_000, ticks: 1 };
+        let mut bucket = TokenBucket::new(5_000);
+        bucket.book(&rate, 10_000, 1, 5_000);
+        bucket.book(&rate, 10_000, 9_000, 5_999);
+        // At 6,000 nothing of what was taken one µs before is back.
+        assert_eq!(bucket.state(&rate, 10_000, &[], 6_000), (999, 15_999));
+        assert_eq!(bucket.passes_at(&rate, 10_000, &[], 1_000, 6_000), 6_999);
+    }
+
+    #[test]
     fn a_hold_that_ends_is_booked_there() {
         let list = [Hold { end: 4 * SECOND, tokens: 3 }];
         assert_eq!(taken(0).passes_at(&RATE, 5, &list, 2, 0), 0);
@@ -190,7 +215,7 @@ mod tests {
     fn a_debt_is_cut_where_refilling_takes_a_hundred_years() {
         let slow = Rate { tick: Micros::SECOND, tokens: 1, ticks: 366 * 86_400 };
         let mut bucket = taken(0);
-        bucket.book(&slow, 5, 1 << 32);
+        bucket.book(&slow, 5, 1 << 32, 0);
         assert_eq!(bucket.taken, 100);
         let fast = Rate { tick: Micros::new(1), tokens: 1_000_000_000, ticks: 1 };
         assert_eq!(most_taken(&fast), MOST);
