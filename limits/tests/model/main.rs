@@ -1,0 +1,22 @@
+//! Property tests of counters, decisions and the embedded store against models that keep every
+//! admitted token, written from the guarantees of the design and not from the code.
+//!
+//! `seeds` runs traces, `numbers` makes their values, `rule` and the four algorithm files say what
+//! must count, `ledger` keeps the tokens, `world` compares one check, the rest are the properties.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod aligned;
+mod bucket;
+mod decisions;
+mod ledger;
+mod numbers;
+mod rule;
+mod seeds;
+mod window;
+mod world;
