@@ -1,12 +1,56 @@
 //! The facts about one request, canonical by construction.
 //!
 //! Doors build [`Attributes`] with [`AttributesBuilder`]; nothing else can. A value is text:
-//! booleans are `true` and `false`, numbers are decimal digits.
+//! booleans are `true` and `false`, numbers are decimal digits. An empty value is an absent
+//! attribute. What is canonical, by name:
+//!
+//! | name | value |
+//! | --- | --- |
+//! | `path` | one spelling, see [`Attributes::path_is_opaque`]; without query, fragment, `;params` |
+//! | `ip_address` | an IPv4 address, or the /64 network of an IPv6 one |
+//! | `host` | lower case, without port and trailing dot: a caller chooses the port it writes |
+//! | `method` | an upper-case token; methods are case-sensitive, so `get` is refused, not folded |
+//! | `authenticated` | `true` or `false`, always set; `false` unless it was set |
+//! | `headers.*` | any value; the name is in lower case |
+
+mod ip;
+pub(crate) mod path;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::ops::Range;
 
 /// The most attributes that one request may carry.
 pub const MAX_ATTRIBUTES: usize = 64;
 /// The longest name of an attribute, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
+/// The longest value of an attribute, in bytes, as it is given.
+pub const MAX_VALUE_BYTES: usize = 65_536;
+
+const AUTHENTICATED: &str = "authenticated";
+
+/// The facts about one request, sorted by name.
+#[derive(Clone)]
+pub struct Attributes {
+    /// Names and values, one after the other: one allocation, however many there are.
+    text: String,
+    entries: Vec<Entry>,
+}
+
+/// Collects facts into [`Attributes`].
+#[derive(Clone, Default)]
+pub struct AttributesBuilder {
+    text: String,
+    entries: Vec<Entry>,
+}
+
+/// Where in the text a name and its value are.
+#[derive(Clone)]
+struct Entry {
+    name: Range<usize>,
+    value: Range<usize>,
+}
 
 /// Why an attribute was refused. Names the attribute, never its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +70,198 @@ pub enum InvalidAttribute {
     TooMany,
 }
 
-/// The facts about one request, sorted by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    entries: Vec<(Box<str>, Box<str>)>,
+impl fmt::Display for InvalidAttribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repeated(name) => write!(f, "attribute {name} is given twice"),
+            Self::BadName => write!(
+                f,
+                "an attribute's name has 1 to {MAX_NAME_BYTES} letters, digits, '_', '.' or '-'"
+            ),
+            Self::BadValue { name, expected } => {
+                write!(f, "attribute {name} has a bad value; expected {expected}")
+            }
+            Self::TooMany => write!(f, "more than {MAX_ATTRIBUTES} attributes"),
+        }
+    }
 }
 
-/// Collects facts into [`Attributes`].
-#[derive(Debug, Default)]
-pub struct AttributesBuilder {
-    entries: Vec<(Box<str>, Box<str>)>,
+impl std::error::Error for InvalidAttribute {}
+
+impl AttributesBuilder {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fact, in its canonical form. An empty value adds nothing.
+    ///
+    /// # Errors
+    /// A bad name, a name that is already set, a value that is not what the name promises or is
+    /// longer than [`MAX_VALUE_BYTES`], or more than [`MAX_ATTRIBUTES`]. Nothing is added then.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<&mut Self, InvalidAttribute> {
+        let name = canonical_name(name)?;
+        if value.is_empty() {
+            return Ok(self);
+        }
+        if self.entries.iter().any(|entry| self.text.get(entry.name.clone()) == Some(&*name)) {
+            return Err(InvalidAttribute::Repeated(name.into_owned()));
+        }
+        // One place is kept for `authenticated`, which is always there.
+        let others = self.entries.len() - usize::from(self.is_set(AUTHENTICATED));
+        if name != AUTHENTICATED && others + 1 >= MAX_ATTRIBUTES {
+            return Err(InvalidAttribute::TooMany);
+        }
+        self.push(&name, value)?;
+        Ok(self)
+    }
+
+    /// The facts, sorted by name. `authenticated` is `false` where nobody said otherwise.
+    #[must_use]
+    pub fn finish(mut self) -> Attributes {
+        if !self.is_set(AUTHENTICATED) {
+            let name = self.append(AUTHENTICATED);
+            let value = self.append("false");
+            self.entries.push(Entry { name, value });
+        }
+        let Self { text, mut entries } = self;
+        entries.sort_unstable_by(|a, b| text.get(a.name.clone()).cmp(&text.get(b.name.clone())));
+        Attributes { text, entries }
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| self.text.get(entry.name.clone()) == Some(name))
+    }
+
+    fn push(&mut self, name: &str, value: &str) -> Result<(), InvalidAttribute> {
+        let before = self.text.len();
+        let name_at = self.append(name);
+        let start = self.text.len();
+        if let Err(expected) = push_canonical(name, value, &mut self.text) {
+            self.text.truncate(before);
+            return Err(InvalidAttribute::BadValue { name: name.to_owned(), expected });
+        }
+        self.entries.push(Entry { name: name_at, value: start..self.text.len() });
+        Ok(())
+    }
+
+    fn append(&mut self, text: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        start..self.text.len()
+    }
+}
+
+impl Attributes {
+    /// The value of an attribute; `None` where it is absent.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.entries.binary_search_by(|e| self.at(&e.name).cmp(name)).ok()?;
+        self.entries.get(found).map(|entry| self.at(&entry.value))
+    }
+
+    /// Names and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries.iter().map(|entry| (self.at(&entry.name), self.at(&entry.value)))
+    }
+
+    /// Whether the request has a path that cannot be normalised, since readers differ on it.
+    /// Such a path is spelled `*`, so that its many spellings are one key, and every pattern of
+    /// the request's method matches it.
+    #[must_use]
+    pub fn path_is_opaque(&self) -> bool {
+        self.get("path") == Some(path::OPAQUE)
+    }
+
+    fn at(&self, range: &Range<usize>) -> &str {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Attributes {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Attributes {}
+
+impl Default for Attributes {
+    /// A request that nothing is known of.
+    fn default() -> Self {
+        AttributesBuilder::new().finish()
+    }
+}
+
+impl fmt::Debug for Attributes {
+    /// Names only: a value may be personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl fmt::Debug for AttributesBuilder {
+    /// Names only: a value may be personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.entries.iter().map(|entry| self.text.get(entry.name.clone()));
+        f.debug_set().entries(names.flatten()).finish()
+    }
+}
+
+/// The canonical form of an attribute's name: `headers.X-Team` is `headers.x-team`, since the
+/// names of HTTP headers have no case; others stay as they are.
+///
+/// # Errors
+/// [`InvalidAttribute::BadName`].
+pub fn canonical_name(name: &str) -> Result<Cow<'_, str>, InvalidAttribute> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(fits) {
+        return Err(InvalidAttribute::BadName);
+    }
+    if name.starts_with("headers.") && name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Ok(Cow::Owned(name.to_ascii_lowercase()));
+    }
+    Ok(Cow::Borrowed(name))
+}
+
+/// Whether a text can be a request's `method`: an upper-case token of RFC 9110.
+pub(crate) fn is_method(text: &str) -> bool {
+    let fits = |byte: u8| {
+        byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    };
+    !text.is_empty() && text.bytes().all(fits)
+}
+
+/// Appends the canonical form of a value, or says what was expected.
+fn push_canonical(name: &str, value: &str, out: &mut String) -> Result<(), &'static str> {
+    if value.len() > MAX_VALUE_BYTES {
+        return Err("at most 65536 bytes");
+    }
+    match name {
+        "path" => path::push_path(value, out),
+        "ip_address" => out.push_str(&ip::canonical(value).ok_or("an IPv4 or IPv6 address")?),
+        "host" => push_host(value, out).ok_or("a host name or address, with or without port")?,
+        "method" if !is_method(value) => return Err("an upper-case HTTP method"),
+        AUTHENTICATED if !matches!(value, "true" | "false") => return Err("true or false"),
+        _ => out.push_str(value),
+    }
+    Ok(())
+}
+
+fn push_host(value: &str, out: &mut String) -> Option<()> {
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((v6, after)) = value.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let v6: Ipv6Addr = v6.parse().ok()?;
+        out.push_str(&format!("[{v6}]"));
+        return (after.is_empty() || after.strip_prefix(':').is_some_and(is_port)).then_some(());
+    }
+    let (name, port) = value.split_once(':').unwrap_or((value, ""));
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    if name.is_empty() || name.ends_with('.') || !name.bytes().all(fits) || !is_port(port) {
+        return None;
+    }
+    out.extend(name.chars().map(|letter| letter.to_ascii_lowercase()));
+    Some(())
 }

@@ -7,6 +7,8 @@ pub mod time;
 
 pub mod attributes;
 
+pub mod policy;
+
 pub mod counter;
 pub mod decide;
 

@@ -1,0 +1,286 @@
+//! Attributes against the corpus of tricks with paths and addresses, and against random input.
+
+use serde::Deserialize;
+use sluicegate_limits::attributes::{
+    Attributes, AttributesBuilder, InvalidAttribute, MAX_ATTRIBUTES, MAX_NAME_BYTES,
+    MAX_VALUE_BYTES, canonical_name,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PathCase {
+    given: String,
+    path: String,
+    #[serde(default)]
+    why: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddressCase {
+    given: String,
+    key: Option<String>,
+    #[serde(default)]
+    why: String,
+}
+
+/// The canonical value of one attribute.
+fn canonical(name: &str, value: &str) -> Result<String, InvalidAttribute> {
+    let mut builder = AttributesBuilder::new();
+    builder.set(name, value)?;
+    Ok(builder.finish().get(name).unwrap_or_default().to_owned())
+}
+
+#[test]
+fn paths_have_one_spelling() {
+    let cases: Vec<PathCase> = serde_saphyr::from_str(include_str!("cases/paths.yaml")).unwrap();
+    for PathCase { given, path, why } in cases {
+        assert_eq!(canonical("path", &given), Ok(path), "{given:?} {why}");
+    }
+}
+
+#[test]
+fn addresses_have_one_key() {
+    let text = include_str!("cases/addresses.yaml");
+    let cases: Vec<AddressCase> = serde_saphyr::from_str(text).unwrap();
+    for AddressCase { given, key, why } in cases {
+        assert_eq!(canonical("ip_address", &given).ok(), key, "{given:?} {why}");
+    }
+}
+
+#[test]
+fn hosts_have_one_spelling() {
+    for (given, host) in [
+        ("Api.Example.COM", Some("api.example.com")),
+        ("api.example.com:8443", Some("api.example.com")),
+        ("api.example.com.:80", Some("api.example.com")),
+        ("api.example.com:", Some("api.example.com")),
+        ("my_host-1", Some("my_host-1")),
+        ("192.0.2.1:80", Some("192.0.2.1")),
+        ("[2001:DB8::0:1]:443", Some("[2001:db8::1]")),
+        ("[::1]", Some("[::1]")),
+        ("::1", None),
+        ("[::1", None),
+        ("[::1]80", None),
+        ("[v1.a]", None),
+        ("user@host", None),
+        ("host/path", None),
+        ("a[b", None),
+        ("..", None),
+        ("host:80:81", None),
+        ("host:http", None),
+        ("a b", None),
+        ("a\0", None),
+        ("é.example", None),
+        (".", None),
+        (":80", None),
+    ] {
+        assert_eq!(canonical("host", given).ok().as_deref(), host, "{given:?}");
+    }
+}
+
+#[test]
+fn methods_are_upper_case_tokens() {
+    for method in ["GET", "M-SEARCH", "X_1", "!#$%&'*+-.^_`|~"] {
+        assert_eq!(canonical("method", method).as_deref(), Ok(method));
+    }
+    for method in ["get", "Get", "GET ", " ", "GET/", "G\0", "GÉT", "GET,POST"] {
+        let refused = InvalidAttribute::BadValue {
+            name: "method".into(),
+            expected: "an upper-case HTTP method",
+        };
+        assert_eq!(canonical("method", method), Err(refused), "{method:?}");
+    }
+}
+
+#[test]
+fn authenticated_is_always_set() {
+    assert_eq!(Attributes::default().get("authenticated"), Some("false"));
+    assert_eq!(canonical("authenticated", "true").as_deref(), Ok("true"));
+    assert_eq!(canonical("authenticated", "").as_deref(), Ok("false"));
+    for value in ["True", "yes", "1", " true"] {
+        assert!(canonical("authenticated", value).is_err(), "{value}");
+    }
+}
+
+#[test]
+fn facts_are_sorted_by_name_and_found_again() {
+    let mut builder = AttributesBuilder::new();
+    builder.set("tenant_id", "acme").unwrap().set("claims.plan", "gold").unwrap();
+    builder.set("path", "/a//b").unwrap().set("headers.X-Team", "Blue").unwrap();
+    let facts = builder.finish();
+    let all: Vec<_> = facts.iter().collect();
+    let expected = [
+        ("authenticated", "false"),
+        ("claims.plan", "gold"),
+        ("headers.x-team", "Blue"),
+        ("path", "/a/b"),
+        ("tenant_id", "acme"),
+    ];
+    assert_eq!(all, expected);
+    assert!(expected.iter().all(|(name, value)| facts.get(name) == Some(value)));
+    assert_eq!(facts.get("tenant"), None);
+    assert!(!facts.path_is_opaque());
+}
+
+#[test]
+fn equal_facts_are_equal_in_any_order() {
+    let facts = |pairs: [(&str, &str); 2]| {
+        let mut builder = AttributesBuilder::new();
+        for (name, value) in pairs {
+            builder.set(name, value).unwrap();
+        }
+        builder.finish()
+    };
+    assert_eq!(facts([("a", "1"), ("b", "2")]), facts([("b", "2"), ("a", "1")]));
+    assert_ne!(facts([("a", "1"), ("b", "2")]), facts([("a", "2"), ("b", "1")]));
+}
+
+#[test]
+fn a_refused_fact_leaves_the_others_as_they_were() {
+    let mut builder = AttributesBuilder::new();
+    builder.set("tenant_id", "acme").unwrap();
+    let repeated = Err(InvalidAttribute::Repeated("tenant_id".into()));
+    assert_eq!(builder.set("tenant_id", "other").map(drop), repeated);
+    assert!(builder.set("ip_address", "nowhere").is_err());
+    assert!(builder.set("host", "a b").is_err());
+    builder.set("ip_address", "192.0.2.1").unwrap();
+    let facts = builder.finish();
+    assert_eq!(facts.get("tenant_id"), Some("acme"));
+    assert_eq!(facts.get("ip_address"), Some("192.0.2.1"));
+    assert_eq!(facts.iter().count(), 3);
+}
+
+#[test]
+fn an_empty_value_is_an_absent_attribute() {
+    let mut builder = AttributesBuilder::new();
+    for name in ["tenant_id", "path", "ip_address", "host", "method"] {
+        builder.set(name, "").unwrap();
+    }
+    builder.set("tenant_id", "acme").unwrap();
+    let facts = builder.finish();
+    assert_eq!(facts.iter().count(), 2);
+    assert!(!facts.path_is_opaque());
+}
+
+#[test]
+fn names_and_numbers_are_bounded() {
+    for name in ["", "a b", "a:b", "é", "a\0", &"x".repeat(MAX_NAME_BYTES + 1)] {
+        assert_eq!(canonical(name, "v"), Err(InvalidAttribute::BadName), "{name:?}");
+    }
+    assert!(canonical(&"x".repeat(MAX_NAME_BYTES), "v").is_ok());
+    assert!(canonical("tenant_id", &"v".repeat(MAX_VALUE_BYTES)).is_ok());
+    assert!(canonical("tenant_id", &"v".repeat(MAX_VALUE_BYTES + 1)).is_err());
+
+    let mut builder = AttributesBuilder::new();
+    for number in 1..MAX_ATTRIBUTES {
+        builder.set(&format!("claims.{number}"), "v").unwrap();
+    }
+    assert_eq!(builder.set("one_more", "v").map(drop), Err(InvalidAttribute::TooMany));
+    builder.set("authenticated", "true").unwrap();
+    assert_eq!(builder.finish().iter().count(), MAX_ATTRIBUTES);
+}
+
+#[test]
+fn long_paths_are_kept_whole() {
+    let long = format!("/{}", "a/".repeat(32_000));
+    assert_eq!(canonical("path", &long).unwrap().len(), 64_000);
+    let deep = format!("/{}{}", "a/".repeat(16_000), "../".repeat(10_000));
+    assert_eq!(canonical("path", &deep).unwrap().len(), 12_000);
+    assert_eq!(canonical("path", &"/".repeat(65_000)).as_deref(), Ok("/"));
+}
+
+#[test]
+fn errors_and_debug_text_show_no_value() {
+    let error = canonical("ip_address", "secret-value").unwrap_err();
+    let mut builder = AttributesBuilder::new();
+    builder.set("user_id", "secret-value").unwrap();
+    let shown = format!("{error} {error:?} {builder:?} {:?}", builder.clone().finish());
+    assert!(!shown.contains("secret-value"), "{shown}");
+    assert!(shown.contains("ip_address") && shown.contains("user_id"), "{shown}");
+    assert_eq!(canonical_name("claims.Sub").as_deref(), Ok("claims.Sub"));
+}
+
+/// Random texts of the pieces that tricks are made of, with random bytes among them.
+fn random_text(random: &mut fastrand::Rng, pieces: &[&str]) -> String {
+    let mut text = Vec::new();
+    for _ in 0..random.usize(0..12) {
+        match random.u8(0..8) {
+            0 => text.push(random.u8(..)),
+            1 => text.extend(random.char(..).to_string().bytes()),
+            2 => text.extend(format!("%{:02x}", random.u8(..)).bytes()),
+            _ => text.extend(pieces[random.usize(0..pieces.len())].bytes()),
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn canonical_text_stays_as_it_is_and_nothing_panics() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let pieces = [
+        "/", "/", "//", ".", "..", "/../", "a", "b", "%2e", "%2f", "%", "%25", ";", "\\", "?", "#",
+        "*", "http://", "é", ":", "::", "[", "]", "1", "255", "ffff", "/64", "%eth0",
+    ];
+    let (mut paths, mut opaque) = (0, 0);
+    for _ in 0..200_000 {
+        let text = random_text(&mut random, &pieces);
+        for name in ["path", "ip_address", "host", "method", "authenticated", "tenant_id"] {
+            let Ok(once) = canonical(name, &text) else { continue };
+            assert_eq!(canonical(name, &once), Ok(once.clone()), "{name} {text:?} seed {seed}");
+            if name == "path" && !once.is_empty() {
+                assert!(once.starts_with('/') || once == "*", "{text:?} seed {seed}");
+                let (one, all) = (!once.contains("//"), once == "/" || !once.ends_with('/'));
+                assert!(one && all && once.is_ascii(), "{text:?} seed {seed}");
+                let dots = once.split('/').any(|segment| segment == "." || segment == "..");
+                assert!(!dots, "{text:?} seed {seed}");
+                *if once == "*" { &mut opaque } else { &mut paths } += 1;
+            }
+        }
+        let _ = AttributesBuilder::new().set(&text, &text);
+    }
+    assert!(paths > 10_000 && opaque > 10_000, "{paths} paths, {opaque} opaque");
+}
+
+/// A spelling of the same path that no reader takes for another one.
+fn respell(random: &mut fastrand::Rng, path: &str) -> String {
+    let mut text = String::new();
+    for segment in path.split('/').skip(1) {
+        text.push('/');
+        match random.u8(0..6) {
+            0 => text.push('/'),
+            1 => text.push_str("./"),
+            2 => text.push_str("x/../"),
+            3 => text.push_str("x/%2E%2e/"),
+            _ => {}
+        }
+        for byte in segment.bytes() {
+            match random.u8(0..3) {
+                0 => text.push_str(&format!("%{byte:02x}")),
+                1 => text.push_str(&format!("%{byte:02X}")),
+                _ => text.push(char::from(byte)),
+            }
+        }
+        if random.bool() {
+            text.push_str(";v=1");
+        }
+    }
+    let ends = ["", "/", "?q=1", "#f", "/?a/b", "//", "/./"];
+    text + ends[random.usize(0..ends.len())]
+}
+
+#[test]
+fn every_spelling_of_a_path_is_the_same_path() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..50_000 {
+        let letters = random.usize(1..5);
+        let path: String =
+            (0..letters).map(|_| ["/v1", "/reports", "/e:x"][random.usize(0..3)]).collect();
+        let spelled = respell(&mut random, &path);
+        assert_eq!(canonical("path", &spelled), Ok(path), "{spelled:?} seed {seed}");
+    }
+}
