@@ -184,7 +184,7 @@ fn broken_files_are_errors_with_a_place() {
         ("version: 2\nrate_limits: {}", "1:10 out_of_range"),
         ("rate_limits: {}\n---\nrate_limits: {}\n", "2:1 syntax"),
         ("rate_limits:\n\ta: 1\n", "2:2 syntax"),
-        ("rate_limits: { a: { limit: 5, ", "1:31 syntax"),
+        ("rate_limits: { a: { limit: 5, ", "1:19 syntax"),
         ("rate_limits: !!map {}", "1:20 unsupported_yaml"),
         ("rate_limits: *nowhere", "1:14 syntax"),
         ("endpoint_costs: { 'GET /a': x }\nrate_limits: {}", "1:29 bad_number"),
