@@ -9,10 +9,6 @@ pub mod attributes;
 
 pub mod policy;
 
-mod matching;
-
-pub mod charge;
-
 pub mod counter;
 pub mod decide;
 

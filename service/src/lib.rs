@@ -1,1 +1,3 @@
-//! Warm-up.
+//! Stores.
+
+pub mod store;

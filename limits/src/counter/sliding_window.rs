@@ -58,7 +58,8 @@ impl SlidingWindow {
         let joins = at < self.opening + grain(limit, window);
         match self.entries.back_mut().filter(|_| joins) {
             Some(newest) => {
-                newest.time = at;
+                // A hold may end before usage that a change of algorithm booked later.
+                newest.time = newest.time.max(at);
                 newest.tokens += n;
             }
             None => {
@@ -192,6 +193,15 @@ mod tests {
         assert_eq!(window.state(5, 100, &list, 120), (2, 150));
         window.fold(5, 100, &list, 120);
         assert_eq!(entries(&window), [(50, 3)]);
+    }
+
+    #[test]
+    fn a_hold_that_ended_before_converted_usage_moves_nothing_back() {
+        let mut window = SlidingWindow::default();
+        window.book(5, 100, 4, 90);
+        window.fold(5, 100, &[Hold { end: 50, tokens: 1 }], 90);
+        assert_eq!(entries(&window), [(90, 5)]);
+        assert_eq!(window.passes_at(5, 100, &[], 1, 150), 190);
     }
 
     #[test]
