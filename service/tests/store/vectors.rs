@@ -216,8 +216,7 @@ fn the_256th_hold_is_denied_and_the_257th_entry_joins() {
                 let check = one(terms, Op::Hold { lasting, quantum: Micros::ZERO }, 1);
                 let now = Timestamp::new(start + turn % 2);
                 let key = check[0].key;
-                let decided =
-                    compare(&mut client, &mut model, now, &[check], turn % 2 == 0).await;
+                let decided = compare(&mut client, &mut model, now, &[check], turn % 2 == 0).await;
                 compare_bytes(&mut client, &model, &[key]).await;
                 denied += u64::from(decided.iter().flatten().any(|outcome| !outcome.allowed));
             }

@@ -112,7 +112,11 @@ pub fn unpack<'a>(
         _ => return Err(Unreadable),
     }
     let checks = checks.map(|check| reader.check(check, now)).collect::<Result<_, _>>()?;
-    if reader.0.is_empty() { Ok(Answer::Decided { now, generation, checks }) } else { Err(Unreadable) }
+    if reader.0.is_empty() {
+        Ok(Answer::Decided { now, generation, checks })
+    } else {
+        Err(Unreadable)
+    }
 }
 
 fn put_ask(out: &mut Vec<u8>, ask: &Ask) {
