@@ -9,6 +9,10 @@ pub mod attributes;
 
 pub mod policy;
 
+mod matching;
+
+pub mod charge;
+
 pub mod counter;
 pub mod decide;
 

@@ -1,0 +1,233 @@
+//! Which limits are about a request, and what it costs them.
+//!
+//! `charges` and `explain` both ask here, so that an explanation cannot differ from what happens.
+
+use std::collections::HashMap;
+
+use crate::attributes::Attributes;
+use crate::policy::pattern::{Pattern, Segment};
+use crate::policy::units::MAX_COST;
+use crate::policy::{CostRule, EndpointCost, Limit, Mode, Policy, UNAUTHENTICATED};
+use crate::time::Tokens;
+
+/// How many leading literal segments of a path the index looks at.
+const INDEXED_SEGMENTS: usize = 4;
+
+/// Finds what may match a path without trying every pattern: positions in the order of the
+/// policy, by the literal segments that a pattern begins with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    by_prefix: HashMap<Box<str>, Vec<u32>>,
+    /// How many positions there are.
+    len: u32,
+}
+
+/// A request as the policy sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'p, 'a> {
+    pub(crate) attributes: &'a Attributes,
+    /// The entry of `endpoint_costs` that matches best.
+    pub(crate) endpoint: Option<&'p EndpointCost>,
+    /// The cost that the caller stated.
+    pub(crate) stated: Option<Tokens>,
+}
+
+/// Why a limit does not apply to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotApplied<'p> {
+    /// The limit is disabled.
+    Disabled,
+    /// No pattern of its `match` matches.
+    NoMatch,
+    /// It is for unauthenticated requests and this one is authenticated.
+    Authenticated,
+    /// The request has no such attribute, and the limit's key needs it.
+    Missing(&'p str),
+}
+
+/// Where a cost came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CostFrom<'p> {
+    /// The number in the limit.
+    Limit,
+    /// An attribute of the request.
+    Attribute(&'p str),
+    /// The attribute is missing or not a number.
+    BadAttribute(&'p str),
+    /// The request states it.
+    Stated,
+    /// This entry of `endpoint_costs`.
+    Endpoint(&'p str),
+    /// Nothing says otherwise.
+    Default,
+}
+
+impl Index {
+    /// Indexes entries in the order of the policy; an entry without patterns matches everything.
+    pub(crate) fn new<'p>(entries: impl Iterator<Item = &'p [Pattern]>) -> Self {
+        let mut index = Self::default();
+        for patterns in entries {
+            let position = index.len;
+            index.len = index.len.saturating_add(1);
+            if patterns.is_empty() {
+                index.add("", position);
+            }
+            for pattern in patterns {
+                index.add(&prefix(pattern), position);
+            }
+        }
+        index
+    }
+
+    fn add(&mut self, prefix: &str, position: u32) {
+        let positions = self.by_prefix.entry(prefix.into()).or_default();
+        if positions.last() != Some(&position) {
+            positions.push(position);
+        }
+    }
+
+    /// The positions that may match, in order, each once.
+    fn candidates<'i>(&'i self, attributes: &Attributes) -> Candidates<'i> {
+        let mut lists = [&[][..]; INDEXED_SEGMENTS + 1];
+        if attributes.path_is_opaque() {
+            return Candidates { lists, all: 0..self.len };
+        }
+        let path = attributes.get("path").unwrap_or_default();
+        let ends = path.bytes().enumerate().skip(1).filter(|(_, b)| *b == b'/').map(|(at, _)| at);
+        let ends = [0].into_iter().chain(ends).chain([path.len()]);
+        for (list, end) in lists.iter_mut().zip(ends) {
+            let prefix = path.get(..end).unwrap_or_default();
+            *list = self.by_prefix.get(prefix).map_or(&[][..], Vec::as_slice);
+        }
+        Candidates { lists, all: 0..0 }
+    }
+}
+
+/// Merges a few sorted lists of positions.
+struct Candidates<'i> {
+    lists: [&'i [u32]; INDEXED_SEGMENTS + 1],
+    /// Used instead of the lists where everything is a candidate.
+    all: std::ops::Range<u32>,
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        if let Some(position) = self.all.next() {
+            return Some(position);
+        }
+        let least = self.lists.iter().filter_map(|list| list.first()).min().copied()?;
+        for list in &mut self.lists {
+            if let Some((first, rest)) = list.split_first()
+                && *first == least
+            {
+                *list = rest;
+            }
+        }
+        Some(least)
+    }
+}
+
+impl Policy {
+    /// The request with its endpoint looked up.
+    pub(crate) fn request<'a>(
+        &self,
+        attributes: &'a Attributes,
+        stated: Option<Tokens>,
+    ) -> Request<'_, 'a> {
+        let costs = self.endpoint_index.candidates(attributes);
+        let costs = costs.filter_map(|at| self.endpoint_costs.get(at as usize));
+        let matching = costs.filter(|entry| entry.pattern.matches(attributes));
+        let endpoint = if attributes.path_is_opaque() {
+            // It matches every pattern of its method, so it pays the highest price among them.
+            matching.reduce(|best, next| if next.cost > best.cost { next } else { best })
+        } else {
+            matching.max_by_key(|entry| entry.pattern.specificity())
+        };
+        Request { attributes, endpoint, stated }
+    }
+
+    /// The limits that apply, in the order of the policy.
+    pub(crate) fn applying<'p>(
+        &'p self,
+        request: &Request<'p, '_>,
+    ) -> impl Iterator<Item = &'p Limit> {
+        let limits = self.limit_index.candidates(request.attributes);
+        let limits = limits.filter_map(|at| self.limits.get(at as usize));
+        limits.filter(move |limit| limit.applies(request).is_ok())
+    }
+}
+
+impl Limit {
+    /// Whether this limit is about a request.
+    ///
+    /// # Errors
+    /// The first reason why it is not.
+    pub(crate) fn applies(&self, request: &Request<'_, '_>) -> Result<(), NotApplied<'_>> {
+        if self.mode == Mode::Disabled {
+            return Err(NotApplied::Disabled);
+        }
+        let attributes = request.attributes;
+        if !self.patterns.is_empty() && !self.patterns.iter().any(|p| p.matches(attributes)) {
+            return Err(NotApplied::NoMatch);
+        }
+        if self.name == UNAUTHENTICATED && attributes.get("authenticated") == Some("true") {
+            return Err(NotApplied::Authenticated);
+        }
+        match self.key.iter().find(|name| request.value(name).is_none()) {
+            Some(missing) => Err(NotApplied::Missing(missing)),
+            None => Ok(()),
+        }
+    }
+
+    /// What the request costs this limit, and why.
+    pub(crate) fn cost_of<'p>(&'p self, request: &Request<'p, '_>) -> (Tokens, CostFrom<'p>) {
+        match &self.cost {
+            CostRule::Number(tokens) => (*tokens, CostFrom::Limit),
+            CostRule::Attribute(name) => match request.value(name).and_then(amount) {
+                Some(tokens) => (tokens, CostFrom::Attribute(name)),
+                None => (Tokens::ONE, CostFrom::BadAttribute(name)),
+            },
+            CostRule::Endpoint => request.endpoint_cost(),
+        }
+    }
+}
+
+impl<'p> Request<'p, '_> {
+    /// The value of an attribute. `endpoint` is what the policy says, whatever a caller states.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        match name {
+            "endpoint" => self.endpoint.map(|entry| entry.text.as_str()),
+            _ => self.attributes.get(name),
+        }
+    }
+
+    fn endpoint_cost(&self) -> (Tokens, CostFrom<'p>) {
+        let stated = self.stated.map(|tokens| Tokens::new(tokens.get().min(MAX_COST)));
+        if let Some(tokens) = stated.or_else(|| self.attributes.get("cost").and_then(amount)) {
+            return (tokens, CostFrom::Stated);
+        }
+        match self.endpoint {
+            Some(entry) => (entry.cost, CostFrom::Endpoint(&entry.text)),
+            None => (Tokens::ONE, CostFrom::Default),
+        }
+    }
+}
+
+/// The cost that an attribute states: decimal digits, at least 1, at most the largest cost.
+fn amount(text: &str) -> Option<Tokens> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // More digits than fit are still a number, and a large one.
+    digits.then(|| Tokens::new(text.parse().unwrap_or(MAX_COST).clamp(1, MAX_COST)))
+}
+
+/// The literal segments that a pattern begins with, as many as are indexed.
+fn prefix(pattern: &Pattern) -> String {
+    let mut prefix = String::new();
+    for segment in pattern.segments().iter().take(INDEXED_SEGMENTS) {
+        let Segment::Literal(literal) = segment else { break };
+        prefix.extend(["/", literal]);
+    }
+    prefix
+}

@@ -1,0 +1,257 @@
+//! Source files to a policy: every rule that needs more than one value, every problem at once.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use super::pattern::Pattern;
+use super::problem::{At, Problem, Problems, code, nearest, shown};
+use super::read::Spanned;
+use super::source::{self, RawCost, RawLimit, is_reason};
+use super::units::window_text;
+use super::{
+    Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, Limit, Place, Policy,
+    SourceFile, canonical, rate,
+};
+use crate::attributes::canonical_name;
+use crate::matching::Index;
+use crate::time::Tokens;
+
+/// The attributes that every request may have.
+pub(super) const KNOWN_ATTRIBUTES: &[&str] = &[
+    "tenant_id",
+    "user_id",
+    "client_id",
+    "on_behalf_of",
+    "ip_address",
+    "method",
+    "path",
+    "endpoint",
+    "host",
+    "grpc_method",
+    "authenticated",
+    "country",
+    "region",
+    "plan",
+    "cost",
+    "request_size",
+    "traffic_class",
+];
+/// Where whole families of attributes begin.
+pub(super) const ATTRIBUTE_FAMILIES: &[&str] = &["headers.", "claims.", "descriptors."];
+
+/// The policy as far as it was read.
+#[derive(Default)]
+struct Draft {
+    limits: Vec<Limit>,
+    endpoint_costs: Vec<EndpointCost>,
+    /// Where each limit and endpoint stands, to name both places when one is repeated.
+    limit_places: HashMap<String, String>,
+    endpoint_places: HashMap<String, String>,
+}
+
+impl Policy {
+    /// Compiles limits files to a policy. Files are read in the order of their names.
+    ///
+    /// # Errors
+    /// Every problem of every file, warnings included, if at least one of them is an error.
+    pub fn compile(files: &[SourceFile]) -> Result<Compiled, Vec<Problem>> {
+        let mut draft = Draft::default();
+        let mut problems = Problems::default();
+        let mut files: Vec<_> = files.iter().collect();
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        if files.is_empty() {
+            let message = "there is no limits file".to_owned();
+            problems.error(At::START, code::EMPTY, message, "name a .yaml file");
+        }
+        for file in files {
+            problems.begin(&file.name);
+            draft.read(file, &mut problems);
+        }
+        if problems.errors() > 0 {
+            return Err(problems.finish());
+        }
+        Ok(Compiled { policy: draft.finish(), warnings: problems.finish() })
+    }
+}
+
+impl Draft {
+    fn read(&mut self, file: &SourceFile, problems: &mut Problems) {
+        let source = source::read(&file.text, problems);
+        for (pattern, cost) in source.endpoint_costs {
+            self.endpoint(&file.name, pattern, cost, problems);
+        }
+        for raw in source.limits {
+            self.limit(&file.name, raw, problems);
+        }
+    }
+
+    fn endpoint(&mut self, file: &str, text: Spanned<String>, cost: u64, problems: &mut Problems) {
+        let Some(pattern) = pattern(&text, problems) else { return };
+        let here = place(file, text.at);
+        // Parameter names do not matter: these match the same requests, and neither wins.
+        let shape = pattern.shape();
+        if let Some(other) = self.endpoint_places.get(&shape) {
+            let message = format!("`{}` matches the same as the entry at {other}", text.value);
+            problems.error(text.at, code::REPEATED_ENDPOINT, message, "keep one of them");
+            return;
+        }
+        self.endpoint_places.insert(shape, here);
+        let cost = Tokens::new(cost);
+        self.endpoint_costs.push(EndpointCost { text: pattern.to_string(), pattern, cost });
+    }
+
+    fn limit(&mut self, file: &str, raw: RawLimit, problems: &mut Problems) {
+        let here = place(file, raw.name.at);
+        if let Some(other) = self.limit_places.get(&raw.name.value) {
+            let message = format!("limit `{}` stands at {other} too", raw.name.value);
+            problems.error(raw.name.at, code::REPEATED_LIMIT, message, "rename one of them");
+        } else {
+            self.limit_places.insert(raw.name.value.clone(), here);
+        }
+        let patterns = raw.patterns.iter().filter_map(|text| pattern(text, problems)).collect();
+        let key = key(&raw.key, problems);
+        let reason = raw.reason.as_ref().map(|reason| reason_word(reason, problems));
+        let burst = burst(&raw, problems);
+        let cost = cost(raw.cost, problems);
+        if raw.limit.value == 0 {
+            let message = format!("limit `{}` denies every request", raw.name.value);
+            let help = "that is what `limit: 0` means; `mode: disabled` turns a limit off";
+            problems.warning(raw.limit.at, code::DENIES_ALL, message, help);
+        }
+        self.limits.push(Limit {
+            id: id(&raw.name.value),
+            place: Place { file: file.to_owned(), line: raw.name.at.line },
+            name: raw.name.value,
+            description: raw.description,
+            key,
+            algorithm: raw.algorithm,
+            limit: Tokens::new(raw.limit.value),
+            window: raw.window,
+            burst,
+            mode: raw.mode,
+            on_store_failure: raw.on_store_failure,
+            max_keys: raw.max_keys.unwrap_or(DEFAULT_MAX_KEYS),
+            reason,
+            cost,
+            patterns,
+        });
+    }
+
+    fn finish(self) -> Policy {
+        let Self { limits, endpoint_costs, .. } = self;
+        Policy {
+            revision: canonical::revision(&limits, &endpoint_costs),
+            limit_index: Index::new(limits.iter().map(|limit| limit.patterns.as_slice())),
+            endpoint_index: Index::new(
+                endpoint_costs.iter().map(|entry| std::slice::from_ref(&entry.pattern)),
+            ),
+            limits,
+            endpoint_costs,
+        }
+    }
+}
+
+fn pattern(text: &Spanned<String>, problems: &mut Problems) -> Option<Pattern> {
+    Pattern::parse(&text.value)
+        .map_err(|invalid| {
+            let message = format!("not a pattern: {}", shown(&invalid.to_string()));
+            let help = "a method or `*`, a space, a path: \"POST /v1/reports/{id}\"";
+            problems.error(text.at, code::BAD_PATTERN, message, help);
+        })
+        .ok()
+}
+
+fn key(raw: &[Spanned<String>], problems: &mut Problems) -> Vec<String> {
+    let mut key: Vec<String> = Vec::with_capacity(raw.len());
+    for attribute in raw {
+        let Some(name) = attribute_name(attribute.at, &attribute.value, problems) else { continue };
+        if key.contains(&name) {
+            let message = format!("`{name}` stands twice in `key`");
+            problems.error(attribute.at, code::REPEATED_KEY, message, "keep one of them");
+        }
+        key.push(name);
+    }
+    key
+}
+
+/// An attribute's name in canonical form. Warns of what no door brings by itself.
+fn attribute_name(at: At, text: &str, problems: &mut Problems) -> Option<String> {
+    let Ok(name) = canonical_name(text) else {
+        let message = format!("`{}` is not an attribute", shown(text));
+        problems.error(at, code::BAD_NAME, message, "1 to 128 of A-Z a-z 0-9 _ . -");
+        return None;
+    };
+    let family = ATTRIBUTE_FAMILIES.iter().any(|family| name.starts_with(family));
+    if !family && !KNOWN_ATTRIBUTES.contains(&&*name) {
+        let message = format!("the attribute `{name}` must be mapped by the settings");
+        let help = match nearest(&name, KNOWN_ATTRIBUTES.iter().copied()) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => "else no request has it, and the limit never applies".to_owned(),
+        };
+        problems.warning(at, code::UNMAPPED_ATTRIBUTE, message, &help);
+    }
+    Some(name.into_owned())
+}
+
+fn reason_word(reason: &Spanned<String>, problems: &mut Problems) -> String {
+    if !is_reason(&reason.value) {
+        let message = format!("`{}` is not a reason", shown(&reason.value));
+        problems.error(reason.at, code::BAD_NAME, message, "1 to 64 of a-z 0-9 _");
+    }
+    reason.value.clone()
+}
+
+/// The burst of a token bucket, after the checks that its arithmetic needs.
+fn burst(raw: &RawLimit, problems: &mut Problems) -> Option<Tokens> {
+    if raw.algorithm != Algorithm::TokenBucket {
+        if let Some(burst) = &raw.burst {
+            let message = format!("`{}` has no burst", raw.algorithm.as_str());
+            let help = "remove it, or write `algorithm: token_bucket`";
+            problems.error(burst.at, code::MISPLACED_KEY, message, help);
+        }
+        return None;
+    }
+    let (limit, window) = (raw.limit.value, raw.window);
+    let burst = raw.burst.as_ref().unwrap_or(&raw.limit);
+    if limit == 0 && burst.value == 0 {
+        return Some(Tokens::ZERO);
+    }
+    if rate::rate(limit, window).is_none() {
+        let window_text = window_text(window);
+        let message = format!("{limit} tokens in {window_text} cannot be counted exactly");
+        let help = format!("the nearest limit that can is {}", rate::nearest_fit(limit, window));
+        problems.error(raw.limit.at, code::INEXACT_RATE, message, &help);
+    }
+    if !rate::refills_in_time(limit, burst.value, window) {
+        let message = format!("a burst of {} takes more than 100 years to come back", burst.value);
+        problems.error(burst.at, code::SLOW_REFILL, message, "raise `limit` or lower `burst`");
+    }
+    Some(Tokens::new(burst.value))
+}
+
+fn cost(raw: Option<Spanned<RawCost>>, problems: &mut Problems) -> CostRule {
+    match raw {
+        None => CostRule::Endpoint,
+        Some(Spanned { value: RawCost::Endpoint, .. }) => CostRule::Endpoint,
+        Some(Spanned { at, value: RawCost::Number(tokens) }) => {
+            if tokens == 0 {
+                let message = "a cost of 0 looks at the limit and never takes a token".to_owned();
+                problems.warning(at, code::TAKES_NOTHING, message, "");
+            }
+            CostRule::Number(Tokens::new(tokens))
+        }
+        Some(Spanned { at, value: RawCost::Attribute(name) }) => {
+            CostRule::Attribute(attribute_name(at, &name, problems).unwrap_or(name))
+        }
+    }
+}
+
+/// What the embedded store counts the keys of a limit by.
+fn id(name: &str) -> u64 {
+    Sha256::digest(name).first_chunk().copied().map_or(0, u64::from_le_bytes)
+}
+
+fn place(file: &str, at: At) -> String {
+    format!("{file}:{}:{}", at.line, at.column)
+}

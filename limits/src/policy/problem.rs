@@ -1,0 +1,287 @@
+//! What is wrong with limits files: each problem with its place, a code and a hint.
+
+use std::fmt;
+
+/// The most errors, and the most warnings, that are listed; the rest is counted.
+pub(crate) const MAX_PROBLEMS: usize = 1_000;
+
+/// Whether a problem stops the policy from being used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The policy cannot be used.
+    Error,
+    /// The policy can be used, but likely does not do what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// The word that reports show.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// One thing that is wrong with a limits file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Whether it stops the policy from being used.
+    pub severity: Severity,
+    /// A stable word for programs; [`Problem::CODES`] lists them all.
+    pub code: &'static str,
+    /// What is wrong, as a lowercase fragment that names the input.
+    pub message: String,
+    /// The file, as it was named to `compile`.
+    pub file: String,
+    /// The line, from 1; 1 where the whole file is meant.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+    /// What to write instead, where that is known.
+    pub help: Option<String>,
+}
+
+/// A place in the file that is being read: line and column, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+/// Collects the problems of all files.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    /// The file that is being read.
+    file: String,
+    found: Vec<Problem>,
+    /// How many problems the earlier files have in `found`.
+    earlier: usize,
+    errors: usize,
+    warnings: usize,
+}
+
+macro_rules! codes {
+    ($($name:ident = $word:literal : $doc:literal,)*) => {
+        /// The codes of problems, one constant each.
+        pub(crate) mod code {
+            $(#[doc = $doc] pub(crate) const $name: &str = $word;)*
+        }
+
+        impl Problem {
+            /// Every code with what it means: the one table that the documents repeat.
+            pub const CODES: &'static [(&'static str, &'static str)] = &[$(($word, $doc),)*];
+        }
+    };
+}
+
+codes! {
+    SYNTAX = "syntax": "the file is not YAML, or is cut off",
+    NOT_TEXT = "not_text": "the file is not UTF-8 text",
+    TOO_LARGE = "too_large": "the file is larger, deeper or has more values than is accepted",
+    EMPTY = "empty": "there is nothing to limit: no file, an empty file, or no `rate_limits`",
+    UNSUPPORTED_YAML = "unsupported_yaml": "tags, merge keys, keys that are not text",
+    WRONG_TYPE = "wrong_type": "a list, a map or a text stands where something else belongs",
+    UNKNOWN_KEY = "unknown_key": "the language has no such key",
+    REPEATED_KEY = "repeated_key": "the same key twice",
+    MISSING_KEY = "missing_key": "a key that every limit needs is missing",
+    NOT_AVAILABLE = "not_available": "a part of the language that this version does not have yet",
+    MISPLACED_KEY = "misplaced_key": "a key that this algorithm does not use",
+    BAD_NUMBER = "bad_number": "not a plain decimal number",
+    BAD_WINDOW = "bad_window": "not an integer and a unit",
+    BAD_WORD = "bad_word": "not one of the words that this key accepts",
+    BAD_NAME = "bad_name": "a limit, reason or attribute with characters that names cannot have",
+    BAD_PATTERN = "bad_pattern": "not a method and a path",
+    OUT_OF_RANGE = "out_of_range": "a number, window or text beyond what is accepted",
+    INEXACT_RATE = "inexact_rate": "a token bucket's rate that cannot be counted exactly",
+    SLOW_REFILL = "slow_refill": "a burst that takes more than 100 years to come back",
+    REPEATED_LIMIT = "repeated_limit": "two limits of one name",
+    REPEATED_ENDPOINT = "repeated_endpoint": "two endpoint costs that match the same requests",
+    MORE = "more": "there are more problems than are listed",
+    DENIES_ALL = "denies_all": "warning: a limit of 0 denies every request that it applies to",
+    TAKES_NOTHING = "takes_nothing": "warning: a cost of 0 never takes a token",
+    UNMAPPED_ATTRIBUTE = "unmapped_attribute": "warning: an attribute that only settings can bring",
+}
+
+impl Problem {
+    /// An error about a file as a whole.
+    pub(crate) fn about_file(code: &'static str, file: &str, message: String, help: &str) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message,
+            file: file.to_owned(),
+            line: 1,
+            column: 1,
+            help: Some(help.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}[{}]: {}", self.severity.as_str(), self.code, self.message)?;
+        write!(f, "  --> {}:{}:{}", self.file, self.line, self.column)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  = help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl At {
+    /// The start of a file.
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
+}
+
+impl Problems {
+    /// Turns to a file. Its problems come after those of earlier files.
+    pub(crate) fn begin(&mut self, file: &str) {
+        self.sort();
+        file.clone_into(&mut self.file);
+    }
+
+    /// Reports an error.
+    pub(crate) fn error(&mut self, at: At, code: &'static str, message: String, help: &str) {
+        self.errors += 1;
+        self.push(self.errors, Severity::Error, at, code, message, help);
+    }
+
+    /// Reports a warning.
+    pub(crate) fn warning(&mut self, at: At, code: &'static str, message: String, help: &str) {
+        self.warnings += 1;
+        self.push(self.warnings, Severity::Warning, at, code, message, help);
+    }
+
+    /// How many errors there were, listed or not.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// The problems by file and place.
+    pub(crate) fn finish(mut self) -> Vec<Problem> {
+        self.sort();
+        let left_out = |n: usize| n.saturating_sub(MAX_PROBLEMS);
+        let more = left_out(self.errors) + left_out(self.warnings);
+        if more > 0 {
+            let severity =
+                if self.errors > MAX_PROBLEMS { Severity::Error } else { Severity::Warning };
+            let message = format!("{more} more problems are not listed");
+            self.push(0, severity, At::START, code::MORE, message, "mend the others first");
+        }
+        self.found
+    }
+
+    fn sort(&mut self) {
+        if let Some(of_file) = self.found.get_mut(self.earlier..) {
+            of_file.sort_by_key(|problem| (problem.line, problem.column));
+        }
+        self.earlier = self.found.len();
+    }
+
+    /// Lists the `nth` problem of its severity, unless there are too many already.
+    fn push(
+        &mut self,
+        nth: usize,
+        severity: Severity,
+        at: At,
+        code: &'static str,
+        message: String,
+        help: &str,
+    ) {
+        if nth > MAX_PROBLEMS {
+            return;
+        }
+        self.found.push(Problem {
+            severity,
+            code,
+            message,
+            file: self.file.clone(),
+            line: at.line,
+            column: at.column,
+            help: (!help.is_empty()).then(|| help.to_owned()),
+        });
+    }
+}
+
+/// The word of `words` that `word` was likely meant to be.
+pub(crate) fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    // A word longer than any of ours cannot be near, and the distance takes quadratic time.
+    if word.chars().count() > 64 {
+        return None;
+    }
+    let far = (word.chars().count() / 3).clamp(1, 3) + 1;
+    words
+        .map(|known| (strsim::osa_distance(word, known), known))
+        .filter(|(distance, _)| *distance < far)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// Text from a file as a message may show it: cut, and without control characters.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST_CHARS: usize = 80;
+    let mut out: String = text
+        .chars()
+        .take(MOST_CHARS)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().nth(MOST_CHARS).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_and_a_far_one_is_not() {
+        let words = ["window", "limit", "key", "mode"];
+        assert_eq!(nearest("windw", words.into_iter()), Some("window"));
+        assert_eq!(nearest("limits", words.into_iter()), Some("limit"));
+        assert_eq!(nearest("kye", words.into_iter()), Some("key"));
+        assert_eq!(nearest("frobnicate", words.into_iter()), None);
+        assert_eq!(nearest(&"x".repeat(100_000), words.into_iter()), None);
+    }
+
+    #[test]
+    fn a_problem_reads_like_a_compiler_error() {
+        let mut problems = Problems::default();
+        problems.begin("a.yaml");
+        let at = At { line: 3, column: 7 };
+        problems.error(
+            at,
+            code::UNKNOWN_KEY,
+            "unknown key `windw`".into(),
+            "did you mean `window`?",
+        );
+        let found = problems.finish();
+        assert_eq!(
+            found[0].to_string(),
+            "error[unknown_key]: unknown key `windw`\n  --> a.yaml:3:7\n  \
+             = help: did you mean `window`?"
+        );
+    }
+
+    #[test]
+    fn warnings_never_crowd_out_an_error() {
+        let mut problems = Problems::default();
+        problems.begin("a.yaml");
+        for line in 1..=2_000 {
+            problems.warning(At { line, column: 1 }, code::DENIES_ALL, String::new(), "");
+        }
+        problems.begin("b.yaml");
+        problems.error(At::START, code::EMPTY, String::new(), "");
+        assert_eq!(problems.errors(), 1);
+        let found = problems.finish();
+        assert_eq!(found.len(), MAX_PROBLEMS + 2);
+        assert!(found.iter().any(|p| p.severity == Severity::Error && p.file == "b.yaml"));
+        assert_eq!(found.last().map(|p| (p.code, p.severity)), Some(("more", Severity::Warning)));
+    }
+}

@@ -1,0 +1,143 @@
+//! Numbers and windows as the files write them: `1_000_000`, `1m`.
+
+use crate::time::Micros;
+
+/// The largest limit and burst, in tokens.
+pub const MAX_LIMIT: u64 = 1_000_000_000_000_000;
+/// The largest cost of one request, in tokens.
+pub const MAX_COST: u64 = 1 << 32;
+/// The shortest window.
+pub const MIN_WINDOW: Micros = Micros::MILLISECOND;
+/// The longest window: 366 days.
+pub const MAX_WINDOW: Micros = Micros::new(366 * Micros::DAY.get());
+
+/// The units of windows, with their length in microseconds.
+const UNITS: [(&str, u64); 5] = [
+    ("ms", Micros::MILLISECOND.get()),
+    ("s", Micros::SECOND.get()),
+    ("m", Micros::MINUTE.get()),
+    ("h", Micros::HOUR.get()),
+    ("d", Micros::DAY.get()),
+];
+
+/// Why a text is not a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InvalidNumber {
+    /// Hex, octal, a sign, a point, an exponent, a stray `_`, or no digits at all.
+    Form,
+    /// Larger than this many tokens.
+    Above(u64),
+}
+
+/// Why a text is not a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InvalidWindow {
+    /// Not an integer and one unit.
+    Form,
+    /// Digits without a unit.
+    NoUnit,
+    /// Shorter than [`MIN_WINDOW`] or longer than [`MAX_WINDOW`].
+    Range,
+}
+
+/// Reads decimal digits, `_` between digits allowed, at most `most`.
+///
+/// # Errors
+/// Another form, or a number above `most`.
+pub(crate) fn number(text: &str, most: u64) -> Result<u64, InvalidNumber> {
+    let digits = digits(text).ok_or(InvalidNumber::Form)?;
+    match digits.parse() {
+        Ok(value) if value <= most => Ok(value),
+        // Only too many digits can fail here: above `most` all the same.
+        _ => Err(InvalidNumber::Above(most)),
+    }
+}
+
+/// Reads an integer and a unit: `250ms`, `30s`, `5m`, `1h`, `30d`.
+///
+/// # Errors
+/// Another form, or a window outside of 1 ms to 366 days.
+pub(crate) fn window(text: &str) -> Result<Micros, InvalidWindow> {
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or(match digits(text) {
+        Some(_) => InvalidWindow::NoUnit,
+        None => InvalidWindow::Form,
+    })?;
+    let (count, unit) = text.split_at(split);
+    let count = digits(count).ok_or(InvalidWindow::Form)?;
+    let (_, length) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(InvalidWindow::Form)?;
+    let micros = count.parse::<u64>().ok().and_then(|n| n.checked_mul(*length));
+    match micros {
+        Some(n) if n >= MIN_WINDOW.get() && n <= MAX_WINDOW.get() => Ok(Micros::new(n)),
+        _ => Err(InvalidWindow::Range),
+    }
+}
+
+/// A window as the files would write it, in the largest unit that divides it.
+#[must_use]
+pub fn window_text(window: Micros) -> String {
+    UNITS
+        .iter()
+        .rev()
+        .find(|(_, length)| window.get() > 0 && window.get().is_multiple_of(*length))
+        .map_or_else(
+            || format!("{}us", window.get()),
+            |(unit, length)| format!("{}{unit}", window.get() / length),
+        )
+}
+
+/// The digits of a number without `_`, or nothing where it has another form. A leading zero is
+/// another form: YAML readers disagree on what `010` means.
+fn digits(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    for part in text.split('_') {
+        if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        out.push_str(part);
+    }
+    (out.len() == 1 || !out.starts_with('0')).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_decimal_digits() {
+        assert_eq!(number("0", MAX_LIMIT), Ok(0));
+        assert_eq!(number("1_000_000", MAX_LIMIT), Ok(1_000_000));
+        assert_eq!(number("1000000000000000", MAX_LIMIT), Ok(MAX_LIMIT));
+        for above in ["1000000000000001", "99999999999999999999999999999"] {
+            assert_eq!(number(above, MAX_LIMIT), Err(InvalidNumber::Above(MAX_LIMIT)), "{above}");
+        }
+        for bad in [
+            "", "0x10", "0o17", "0b1", "010", "+5", "-5", "1.5", "1e3", "_1", "1_", "1__0", "~",
+            "null", "1 0", "١", "٣", ".inf",
+        ] {
+            assert_eq!(number(bad, MAX_LIMIT), Err(InvalidNumber::Form), "{bad}");
+        }
+    }
+
+    #[test]
+    fn windows_are_an_integer_and_a_unit() {
+        assert_eq!(window("1ms"), Ok(Micros::MILLISECOND));
+        assert_eq!(window("1_500ms"), Ok(Micros::new(1_500_000)));
+        assert_eq!(window("1m"), Ok(Micros::MINUTE));
+        assert_eq!(window("366d"), Ok(MAX_WINDOW));
+        assert_eq!(window("60"), Err(InvalidWindow::NoUnit));
+        for out in ["0s", "0ms", "367d", "8785h", "99999999999999999999d"] {
+            assert_eq!(window(out), Err(InvalidWindow::Range), "{out}");
+        }
+        for bad in ["", "m", "1", "1M", "1 m", "1.5h", "1h30m", "-1m", "1us", "1min", "01m"] {
+            assert!(window(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_window_is_shown_as_it_is_written() {
+        for text in ["1ms", "1500ms", "1s", "90s", "1m", "1h", "1d", "366d"] {
+            assert_eq!(window(text).map(window_text), Ok(text.to_owned()));
+        }
+        assert_eq!(window_text(Micros::new(7)), "7us");
+    }
+}

@@ -1,0 +1,64 @@
+//! Limits files from the outside: what compiles, what is charged, what every mistake says.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and clippy exempts only the test functions themselves"
+)]
+
+mod charges;
+mod mutated;
+mod problems;
+mod shares;
+
+use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
+use sluicegate_limits::charge::KeySecret;
+use sluicegate_limits::policy::{Compiled, Policy, Problem, SourceFile};
+
+/// Files of these names and texts.
+fn files(texts: &[(&str, &str)]) -> Vec<SourceFile> {
+    let file = |(name, text): &(&str, &str)| SourceFile {
+        name: (*name).to_owned(),
+        text: (*text).to_owned(),
+    };
+    texts.iter().map(file).collect()
+}
+
+/// One file, `a.yaml`, compiled.
+fn compile(text: &str) -> Result<Compiled, Vec<Problem>> {
+    Policy::compile(&files(&[("a.yaml", text)]))
+}
+
+/// One file that has to be good.
+fn policy(text: &str) -> Policy {
+    match compile(text) {
+        Ok(compiled) => compiled.policy,
+        Err(problems) => panic!("{text}\n{problems:#?}"),
+    }
+}
+
+fn secret() -> KeySecret {
+    KeySecret::new(&[7; 32]).unwrap()
+}
+
+fn request(pairs: &[(&str, &str)]) -> Attributes {
+    let mut builder = AttributesBuilder::new();
+    for (name, value) in pairs {
+        builder.set(name, value).unwrap();
+    }
+    builder.finish()
+}
+
+/// Every example that people copy, with its name.
+fn examples() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let mut all: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
+        .collect();
+    all.sort();
+    assert!(all.len() >= 3, "examples are missing");
+    all
+}
