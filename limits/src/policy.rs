@@ -15,6 +15,7 @@ use crate::matching::Index;
 use crate::time::{Micros, Timestamp, Tokens};
 use pattern::Pattern;
 
+pub use compile::{ATTRIBUTE_FAMILIES, KNOWN_ATTRIBUTES};
 pub use problem::{Problem, Severity};
 
 /// The name of the limit that holds for requests that nobody proved an identity for.

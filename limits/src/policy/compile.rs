@@ -18,7 +18,7 @@ use crate::matching::Index;
 use crate::time::Tokens;
 
 /// The attributes that every request may have.
-pub(super) const KNOWN_ATTRIBUTES: &[&str] = &[
+pub const KNOWN_ATTRIBUTES: &[&str] = &[
     "tenant_id",
     "user_id",
     "client_id",
@@ -38,7 +38,7 @@ pub(super) const KNOWN_ATTRIBUTES: &[&str] = &[
     "traffic_class",
 ];
 /// Where whole families of attributes begin.
-pub(super) const ATTRIBUTE_FAMILIES: &[&str] = &["headers.", "claims.", "descriptors."];
+pub const ATTRIBUTE_FAMILIES: &[&str] = &["headers.", "claims.", "descriptors."];
 
 /// The policy as far as it was read.
 #[derive(Default)]

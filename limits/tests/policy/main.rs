@@ -8,6 +8,7 @@
 )]
 
 mod charges;
+mod documents;
 mod mutated;
 mod problems;
 mod shares;
