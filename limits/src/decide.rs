@@ -98,25 +98,50 @@ pub fn decide(
     if check.iter().any(|ask| ask.terms.is_stale(now)) {
         return Err(Stale);
     }
-    let mut replies: Vec<Reply> =
-        check.iter().map(|ask| look(counters.counter(ask), ask, asked(check, ask), now)).collect();
-    let allowed = check.iter().zip(&replies).all(|(ask, reply)| reply.allowed || ask.shadow);
-    if allowed {
-        for (ask, reply) in check.iter().zip(&mut replies).filter(|(_, reply)| reply.allowed) {
-            reply.end = counters.counter(ask).apply(&ask.terms, &ask.op, ask.tokens, now);
+    let allowed;
+    let mut replies: Vec<Reply>;
+    if let [ask] = check {
+        // The common case finds its counter once.
+        let counter = counters.counter(ask);
+        let mut reply = look(counter, ask, ask.tokens, now);
+        allowed = reply.allowed || ask.shadow;
+        take(counter, ask, &mut reply, now);
+        tell(counter, ask, &mut reply, now);
+        replies = vec![reply];
+    } else {
+        let one = |ask| look(counters.counter(ask), ask, asked(check, ask), now);
+        replies = check.iter().map(one).collect();
+        allowed = check.iter().zip(&replies).all(|(ask, reply)| reply.allowed || ask.shadow);
+        if allowed {
+            for (ask, reply) in check.iter().zip(&mut replies) {
+                take(counters.counter(ask), ask, reply, now);
+            }
         }
-    }
-    for (ask, reply) in check.iter().zip(&mut replies) {
-        (reply.left, reply.full_in) = counters.counter(ask).state(&ask.terms, now);
+        for (ask, reply) in check.iter().zip(&mut replies) {
+            tell(counters.counter(ask), ask, reply, now);
+        }
     }
     Ok(Outcome { allowed, now, replies })
 }
 
+/// Whether the ask fits, after the only write that a denial makes.
 fn look(counter: &mut Counter, ask: &Ask, tokens: Tokens, now: Timestamp) -> Reply {
     counter.rebase(&ask.terms, ask.horizon, now);
     let mark = counter.mark(&ask.terms, &ask.op, tokens, now);
     let (left, full_in, end) = (Tokens::ZERO, Micros::ZERO, Timestamp::ZERO);
     Reply { allowed: mark.fits, left, wait: mark.wait, full_in, end }
+}
+
+/// Carries an ask of a check that passes out, where it fits itself.
+fn take(counter: &mut Counter, ask: &Ask, reply: &mut Reply, now: Timestamp) {
+    if reply.allowed {
+        reply.end = counter.apply(&ask.terms, &ask.op, ask.tokens, now);
+    }
+}
+
+/// Fills in what the counter has after the check.
+fn tell(counter: &Counter, ask: &Ask, reply: &mut Reply, now: Timestamp) {
+    (reply.left, reply.full_in) = counter.state(&ask.terms, now);
 }
 
 /// The tokens that this ask must find room for: all that the check asks of its counter.

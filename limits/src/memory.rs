@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use smallvec::SmallVec;
 
 use crate::counter::Counter;
 use crate::decide::{Ask, Counters, Key, Outcome, Stale, decide};
@@ -139,7 +140,7 @@ impl Memory {
 
     /// Locks the shards of all asks, always in the same order.
     fn lock(&self, check: &[Ask]) -> Locked<'_> {
-        let mut numbers: Vec<usize> = check.iter().map(|ask| shard_of(ask.key)).collect();
+        let mut numbers: SmallVec<[usize; 4]> = check.iter().map(|ask| shard_of(ask.key)).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let lock = |number: usize| Some((number, self.shards.get(number)?.lock()));
@@ -228,7 +229,7 @@ impl Memory {
 
 /// The locked shards of one check.
 struct Locked<'a> {
-    shards: Vec<(usize, MutexGuard<'a, Shard>)>,
+    shards: SmallVec<[(usize, MutexGuard<'a, Shard>); 4]>,
     /// Locked where a key is new.
     overflow: Option<MutexGuard<'a, Shard>>,
     /// The overflow keys that this check uses.
