@@ -1,3 +1,8 @@
-//! Stores.
+//! The Sluicegate server and command line.
 
+pub mod clock;
+pub mod lifecycle;
+pub mod metrics;
+pub mod settings;
 pub mod store;
+pub mod telemetry;

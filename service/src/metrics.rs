@@ -1,0 +1,185 @@
+//! What Prometheus can scrape.
+//!
+//! Every number that a request touches is an atomic behind a handle that was resolved before:
+//! a decision looks nothing up and takes no lock. `table` names all of them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Metric, Registry};
+
+mod latency;
+mod policy;
+mod table;
+
+pub use latency::{BOUNDS_US, Latency};
+pub use policy::PolicyMetrics;
+pub use table::{Kind, Row, TABLE};
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+type Gauges = Family<Labels, Gauge>;
+
+/// The reasons a call to the store gave no answer, as the label `kind`.
+pub const STORE_ERROR_KINDS: [&str; 6] =
+    ["timeout", "unavailable", "breaker", "refused", "bad_state", "overloaded"];
+
+/// Whether the store is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// It is used.
+    Closed = 0,
+    /// One call at a time tries it.
+    HalfOpen = 1,
+    /// It is left alone.
+    Open = 2,
+}
+
+/// All metrics of the process. Every part holds the same one.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// The limits in effect, and their files.
+    pub policy: PolicyMetrics,
+    /// The call to the store.
+    pub store: StoreMetrics,
+    memory_counters: Gauge,
+    overflows: Counter,
+    grpc: ListenerMetrics,
+    http: ListenerMetrics,
+    /// Decision records that were written.
+    pub records_written: Counter,
+    /// Decision records that were dropped because too many waited.
+    pub records_dropped: Counter,
+}
+
+/// What the calls to the store leave behind.
+#[derive(Debug)]
+pub struct StoreMetrics {
+    took: Latency,
+    errors: [Counter; STORE_ERROR_KINDS.len()],
+    breaker: Gauge,
+    generations: Counter,
+}
+
+/// The connections of one listener.
+#[derive(Clone, Debug)]
+pub struct ListenerMetrics {
+    /// Connections that are open.
+    pub open: Gauge,
+    /// Connections that were closed at once.
+    pub refused: Counter,
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    #[must_use]
+    pub fn new(memory_max_counters: usize) -> Arc<Self> {
+        let mut r = Registry::default();
+        let build = add(&mut r, &table::BUILD, Gauges::default());
+        build.get_or_create_owned(&label("version", env!("CARGO_PKG_VERSION"))).set(1);
+        let store = StoreMetrics::register(&mut r);
+        let memory_max: Gauge = add(&mut r, &table::MEMORY_MAX, Gauge::default());
+        memory_max.set(i64::try_from(memory_max_counters).unwrap_or(i64::MAX));
+        let open = add(&mut r, &table::CONNECTIONS, Gauges::default());
+        let refused = add(&mut r, &table::REFUSED, Counters::default());
+        let listener = |name: &str| ListenerMetrics {
+            open: open.get_or_create_owned(&label("listener", name)),
+            refused: refused.get_or_create_owned(&label("listener", name)),
+        };
+        let (grpc, http) = (listener("grpc"), listener("http"));
+        let records = add(&mut r, &table::RECORDS, Counters::default());
+        Arc::new(Self {
+            policy: PolicyMetrics::register(&mut r),
+            store,
+            memory_counters: add(&mut r, &table::MEMORY_COUNTERS, Gauge::default()),
+
+            overflows: add(&mut r, &table::OVERFLOWS, Counter::default()),
+            grpc,
+            http,
+            records_written: records.get_or_create_owned(&label("result", "written")),
+            records_dropped: records.get_or_create_owned(&label("result", "dropped")),
+            registry: r,
+        })
+    }
+
+    /// The text that Prometheus scrapes (OpenMetrics 1.0).
+    #[must_use]
+    pub fn scrape(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail; a collector of ours never returns an error.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// The connections of the gRPC listener.
+    #[must_use]
+    pub const fn grpc(&self) -> &ListenerMetrics {
+        &self.grpc
+    }
+
+    /// The connections of the HTTP listener.
+    #[must_use]
+    pub const fn http(&self) -> &ListenerMetrics {
+        &self.http
+    }
+
+    /// Shows the embedded store: its counters now, and its overflows since the start.
+    pub fn memory(&self, counters: usize, overflowed: u64) {
+        self.memory_counters.set(i64::try_from(counters).unwrap_or(i64::MAX));
+        self.overflows.inner().store(overflowed, Relaxed);
+    }
+}
+
+impl StoreMetrics {
+    fn register(r: &mut Registry) -> Self {
+        let took = add(r, &table::STORE_DURATION, Latency::default());
+        let errors = add(r, &table::STORE_ERRORS, Counters::default());
+        Self {
+            took,
+            errors: STORE_ERROR_KINDS.map(|kind| errors.get_or_create_owned(&label("kind", kind))),
+            breaker: add(r, &table::BREAKER, Gauge::default()),
+            generations: add(r, &table::GENERATIONS, Counter::default()),
+        }
+    }
+
+    /// Counts an answer and how long it took.
+    pub fn answered(&self, took: Duration) {
+        self.took.observe(took);
+    }
+
+    /// Counts a call that gave no answer; `kind` is one of [`STORE_ERROR_KINDS`].
+    pub fn failed(&self, kind: &str) {
+        let index = STORE_ERROR_KINDS.iter().position(|k| *k == kind);
+        if let Some(counter) = index.and_then(|i| self.errors.get(i)) {
+            counter.inc();
+        }
+    }
+
+    /// Shows the breaker.
+    pub fn breaker(&self, state: BreakerState) {
+        self.breaker.set(state as i64);
+    }
+
+    /// Counts that the store was found emptied.
+    pub fn generation_changed(&self) {
+        self.generations.inc();
+    }
+}
+
+/// Registers a metric under the name that the table gives it. The encoder adds `_total` to a
+/// counter and a full stop to the help by itself.
+fn add<M: Metric + Clone>(registry: &mut Registry, row: &Row, metric: M) -> M {
+    let name = row.name.strip_suffix("_total").unwrap_or(row.name);
+    registry.register(name, row.help.trim_end_matches('.'), metric.clone());
+    metric
+}
+
+fn label(name: &'static str, value: &str) -> Labels {
+    vec![(name, value.to_owned())]
+}

@@ -1,0 +1,210 @@
+//! The settings of the service: `sluicegate.yaml`, then `SLUICEGATE__SECTION__KEY`, then flags.
+//!
+//! [`load`] reads them all and answers either with [`Settings`], in which nothing can be wrong,
+//! or with every problem at once. `docs/settings.md` documents each key; a test compares the two.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+mod load;
+mod origins;
+mod parse;
+mod reader;
+mod secret;
+mod store;
+
+pub use load::{DEFAULT_FILE, Overrides, SettingsError, SettingsProblem, load};
+pub use origins::AttributeSource;
+pub use reader::SettingRow;
+pub use secret::Secret;
+pub use store::{StoreSettings, StoreUrl, ValkeySettings};
+
+/// Everything that is set for one replica.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The doors and their bounds.
+    pub listeners: Listeners,
+    /// The files and directories of the limits.
+    pub limits: Vec<PathBuf>,
+    /// Where counters live.
+    pub store: StoreSettings,
+    /// Keys the hashes of counter keys and of personal values; random where the store is `memory`.
+    pub key_secret: Secret,
+    /// The answer to a request that no enforcing limit applies to.
+    pub unmatched: Unmatched,
+    /// How many replicas share the limits while the store is away, and which this one is.
+    pub replicas: Replicas,
+    /// Where the attributes of a gateway's request come from, by attribute name.
+    pub attributes: BTreeMap<String, AttributeSource>,
+    /// Where the gateway's verified JWT payload is found.
+    pub jwt: Jwt,
+    /// Which RateLimit headers the answers carry.
+    pub rate_limit_headers: HeaderStyle,
+    /// Whether `Retry-After` gets a little added, so that clients do not return all at once.
+    pub retry_after_jitter: bool,
+    /// What happens to personal values before they leave the process.
+    pub redaction: Redaction,
+    /// The log.
+    pub log: Log,
+    /// The decision records.
+    pub decision_records: DecisionRecords,
+    /// The bounds of the embedded store.
+    pub memory: MemoryBounds,
+    /// How the process ends.
+    pub drain: Drain,
+    /// How many threads serve requests.
+    pub threads: NonZeroUsize,
+    /// What the operator should know; logged at start.
+    pub warnings: Vec<String>,
+}
+
+/// The two doors.
+#[derive(Clone, Debug)]
+pub struct Listeners {
+    /// Native gRPC, Envoy, health and reflection.
+    pub grpc: Listener,
+    /// JSON, probes and metrics.
+    pub http: Listener,
+}
+
+/// One door: where it listens, who may call it, and its bounds.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Where it listens; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The networks whose addresses may call it.
+    pub trust: Vec<IpNet>,
+    /// The most connections open at once; further ones are closed at once.
+    pub max_connections: usize,
+    /// The age at which a connection is asked to go (GOAWAY), so that replicas share the load.
+    pub max_connection_age: Duration,
+    /// How long a new connection may take to send the head of its first request.
+    pub handshake_timeout: Duration,
+    /// The most requests in flight on one HTTP/2 connection.
+    pub max_streams: u32,
+    /// The most bytes of one request message or body.
+    pub max_message_bytes: usize,
+    /// The most bytes of the header list of one request.
+    pub max_header_list_bytes: u32,
+    /// The most streams of one connection that were reset and not yet forgotten.
+    pub max_reset_streams: usize,
+}
+
+/// The answer to a request that no enforcing limit applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmatched {
+    /// It passes.
+    Allow,
+    /// It is denied with the reason `no_limit_applies`.
+    Deny,
+}
+
+/// The replicas that share the limits while the store is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    /// How many there are.
+    pub count: u32,
+    /// Which one this is, from 0; without it the share is rounded down.
+    pub rank: Option<u32>,
+}
+
+/// Where the gateway's verified JWT payload is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// The key of the payload in the metadata of Envoy's `jwt_authn` filter.
+    pub payload_key: String,
+}
+
+/// Which RateLimit headers the answers carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderStyle {
+    /// `RateLimit` and `RateLimit-Policy` as in draft 11.
+    Draft11,
+    /// `RateLimit-Limit`, `-Remaining` and `-Reset` as in draft 03.
+    Draft03,
+    /// `X-RateLimit-*`.
+    Legacy,
+    /// No such headers.
+    None,
+}
+
+/// How a personal value is made unreadable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedactionMode {
+    /// A keyed hash: equal values stay equal, the value is not shown.
+    Hash,
+    /// The network of an address; the first characters of anything else.
+    Truncate,
+}
+
+/// What happens to personal values before they leave the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redaction {
+    /// How.
+    pub mode: RedactionMode,
+    /// Attributes that count as personal besides the built-in ones.
+    pub also: BTreeSet<String>,
+}
+
+/// The form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text for an event.
+    Text,
+    /// One JSON object for an event.
+    Json,
+}
+
+/// The log on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least severe level that is written.
+    pub level: tracing::Level,
+    /// The form of its lines.
+    pub format: LogFormat,
+}
+
+/// The decision records on standard error: every denial, and a share of the rest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DecisionRecords {
+    /// The share of the allowed requests that are recorded, from 0 to 1.
+    pub sampled_share: f64,
+    /// The most records that wait to be written; further ones are dropped and counted.
+    pub max_waiting: usize,
+}
+
+/// The bounds of the embedded store, which also serves while the shared one is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBounds {
+    /// The most counters that it keeps.
+    pub max_counters: usize,
+}
+
+/// How the process ends after SIGTERM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long it still serves after it has said that it is going.
+    pub delay: Duration,
+    /// How long requests in flight may take after that.
+    pub timeout: Duration,
+}
+
+impl Listener {
+    /// Whether a caller at this address may use the door.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trust.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// Every key with its default, in the order in which they are read: what the page documents.
+#[must_use]
+pub fn rows() -> Vec<SettingRow> {
+    parse::rows()
+}

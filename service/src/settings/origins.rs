@@ -1,0 +1,89 @@
+//! `attributes:`: where each attribute of a gateway's request comes from.
+
+use super::reader::Section;
+
+/// The most attributes that the settings may map.
+const MAX_MAPPED: usize = 48;
+/// Facts of the request itself, which no header may overwrite.
+const OF_THE_REQUEST: [&str; 4] = ["method", "path", "endpoint", "grpc_method"];
+
+/// Where one attribute comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeSource {
+    /// A request header; its name is lower case.
+    Header(String),
+    /// A claim of the gateway's verified JWT; a dot steps into an object.
+    Claim(String),
+    /// An entry of the route's context extensions.
+    Context(String),
+    /// `true` where the named attribute is present, else `false`.
+    Present(String),
+    /// The nth entry of `X-Forwarded-For` from the right; the peer where there are fewer.
+    TrustedHops(u8),
+}
+
+/// Reads the whole section.
+pub(super) fn read(
+    section: &mut Section<'_>,
+) -> std::collections::BTreeMap<String, AttributeSource> {
+    let names = section.remaining();
+    if names.len() > MAX_MAPPED {
+        section.wrong_here(format!("at most {MAX_MAPPED} attributes can be mapped"), None);
+    }
+    let mut sources = std::collections::BTreeMap::new();
+    for name in names {
+        if OF_THE_REQUEST.contains(&name.as_str()) {
+            section.wrong(&name, "is a fact of the request itself and cannot be mapped", None);
+        }
+        if !valid_name(&name) {
+            section.wrong(&name, "an attribute name has letters, digits and `_ . -`", None);
+        }
+        let mut one = section.section(&name);
+        let source = source(&mut one, &name);
+        one.finish();
+        if let Some(source) = source {
+            sources.insert(name, source);
+        }
+    }
+    for (name, source) in &sources {
+        if let AttributeSource::Present(of) = source
+            && !sources.contains_key(of)
+        {
+            let help = "name an attribute that this section maps".to_owned();
+            section.wrong(&format!("{name}.present"), "names no mapped attribute", Some(help));
+        }
+    }
+    sources
+}
+
+fn source(one: &mut Section<'_>, name: &str) -> Option<AttributeSource> {
+    let header = one.text("header").map(|h| AttributeSource::Header(h.to_ascii_lowercase()));
+    let claim = one.text("claim").map(AttributeSource::Claim);
+    let context = one.text("context").map(AttributeSource::Context);
+    let present = one.text("present").map(AttributeSource::Present);
+    let hops = one
+        .optional_number("trusted_hops", 1..=32)
+        .map(|n| AttributeSource::TrustedHops(u8::try_from(n).unwrap_or(u8::MAX)));
+    if hops.is_some() && name != "ip_address" {
+        one.wrong("trusted_hops", "belongs to `ip_address` alone", None);
+    }
+    if let Some(AttributeSource::Header(h)) = &header
+        && http::HeaderName::from_bytes(h.as_bytes()).is_err()
+    {
+        one.wrong("header", "is not the name of a header", None);
+    }
+    let mut all = [header, claim, context, present, hops].into_iter().flatten();
+    let first = all.next();
+    if first.is_none() || all.next().is_some() {
+        let help = "one of `header`, `claim`, `context`, `present`, `trusted_hops`".to_owned();
+        one.wrong_here("needs exactly one source".to_owned(), Some(help));
+    }
+    first
+}
+
+fn valid_name(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    !name.is_empty()
+        && name.len() <= sluicegate_limits::attributes::MAX_NAME_BYTES
+        && name.bytes().all(good)
+}

@@ -1,0 +1,192 @@
+//! `store:`: the embedded store, or a Valkey or Redis that replicas share.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use config::ValueKind;
+
+use super::reader::{Section, Walk};
+use super::secret::{MIN_KEY_BYTES, Secret};
+
+/// Where counters live.
+#[derive(Clone, Debug)]
+pub enum StoreSettings {
+    /// In this process.
+    Memory,
+    /// In a store that replicas share.
+    Valkey(ValkeySettings),
+}
+
+/// How the shared store is reached.
+#[derive(Clone, Debug)]
+pub struct ValkeySettings {
+    /// Its address.
+    pub url: StoreUrl,
+    /// The user of its access list.
+    pub username: Option<String>,
+    /// That user's password.
+    pub password: Option<Secret>,
+    /// How long one call may take, reconnecting included.
+    pub timeout: Duration,
+}
+
+/// The address of a store. Its text form never has credentials in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreUrl {
+    /// A name or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The number of the database.
+    pub database: u16,
+}
+
+/// A store URL with the credentials that stood in it.
+struct ParsedUrl {
+    url: StoreUrl,
+    username: Option<String>,
+    password: Option<Secret>,
+}
+
+impl StoreUrl {
+    /// Whether the store is on this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let address = self.host.trim_matches(['[', ']']).parse::<IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|a| a.is_loopback())
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "valkey://{}:{}", self.host, self.port)?;
+        if self.database > 0 { write!(f, "/{}", self.database) } else { Ok(()) }
+    }
+}
+
+/// Reads `store:` and the key secret that goes with it.
+pub(super) fn read(
+    root: &mut Section<'_>,
+    walk: &Walk,
+    warnings: &mut Vec<String>,
+) -> Option<(StoreSettings, Secret)> {
+    let mut section = if matches!(root.peek("store"), Some(ValueKind::Table(_))) {
+        root.section("store")
+    } else {
+        let word = root.text_or("store", "memory");
+        if word == "memory" {
+            return random_secret(root).map(|secret| (StoreSettings::Memory, secret));
+        }
+        let table = [("url".to_owned(), config::Value::new(None, word))].into_iter().collect();
+        Section::new(walk, "store", table)
+    };
+    let answer = valkey(&mut section, warnings);
+    section.finish();
+    answer.map(|(settings, secret)| (StoreSettings::Valkey(settings), secret))
+}
+
+fn valkey(
+    section: &mut Section<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<(ValkeySettings, Secret)> {
+    let parsed = section.text("url").map_or_else(
+        || Err("is missing; use `store: memory` for the embedded store".to_owned()),
+        |text| parse_url(&text),
+    );
+    let parsed = parsed.map_err(|what| section.wrong("url", what, None)).ok();
+    let username = section.text("username");
+    let password_file = section.path("password_file");
+    let key_file = section.path("key_secret_file");
+    let timeout = Duration::from_millis(section.number("timeout_ms", 8, 1..=60_000));
+    let make = |name: &str| Some(format!("make one: head -c 32 /dev/urandom | base64 > {name}"));
+    let password = match &password_file {
+        None => None,
+        Some(path) => Secret::read(path)
+            .map_err(|what| section.wrong("password_file", what, make(&path.to_string_lossy())))
+            .ok(),
+    };
+    let parsed = parsed?;
+    let secret = match &key_file {
+        Some(path) => match Secret::read(path) {
+            Ok(secret) if secret.expose().len() >= MIN_KEY_BYTES => Some(secret),
+            Ok(_) => {
+                let what = format!("needs at least {MIN_KEY_BYTES} bytes");
+                section.wrong("key_secret_file", what, make(&path.to_string_lossy()));
+                None
+            }
+            Err(what) => {
+                section.wrong("key_secret_file", what, make(&path.to_string_lossy()));
+                None
+            }
+        },
+        None if parsed.url.is_loopback() => {
+            warnings.push(format!(
+                "no store.key_secret_file: the store at {} on this machine gets the development \
+                 secret, which everybody knows; set one before you store real keys",
+                parsed.url
+            ));
+            Some(Secret::development())
+        }
+        None => {
+            let what = "is missing: a store that replicas share needs a secret that they share";
+            section.wrong("key_secret_file", what, make("key-secret"));
+            None
+        }
+    };
+    let settings = ValkeySettings {
+        url: parsed.url,
+        username: username.or(parsed.username),
+        password: password.or(parsed.password),
+        timeout,
+    };
+    secret.map(|secret| (settings, secret))
+}
+
+fn random_secret(root: &Section<'_>) -> Option<Secret> {
+    Secret::random()
+        .map_err(|e| {
+            root.wrong("store", format!("cannot read the system's random source: {e}"), None)
+        })
+        .ok()
+}
+
+/// Takes a URL apart. The errors never repeat it: it may hold a password.
+fn parse_url(text: &str) -> Result<ParsedUrl, String> {
+    let form = "must be memory or valkey://HOST:PORT";
+    let (scheme, rest) = text.split_once("://").ok_or(form)?;
+    match scheme {
+        "valkey" | "redis" => {}
+        "valkeys" | "rediss" => return Err("TLS to the store comes with a later version".into()),
+        _ => return Err(form.into()),
+    }
+    let (credentials, place) = match rest.rsplit_once('@') {
+        Some((credentials, place)) => (Some(credentials), place),
+        None => (None, rest),
+    };
+    let (place, database) = place.split_once('/').unwrap_or((place, ""));
+    let database = if database.is_empty() { Some(0) } else { database.parse().ok() };
+    let database = database.ok_or("ends in something that is not the number of a database")?;
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => {
+            (host, port.parse().map_err(|_| "has a port that is not a number up to 65535")?)
+        }
+        _ => (place, 6379),
+    };
+    let good =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    if host.is_empty() || !host.bytes().all(good) || (host.contains(':') && !host.starts_with('['))
+    {
+        return Err("has no valid host; an IPv6 address stands in brackets".into());
+    }
+    let (username, password) = match credentials.map(|c| c.split_once(':').unwrap_or((c, ""))) {
+        Some((user, password)) => (Some(user), Some(password)),
+        None => (None, None),
+    };
+    let filled = |part: Option<&str>| part.filter(|p| !p.is_empty()).map(str::to_owned);
+    Ok(ParsedUrl {
+        url: StoreUrl { host: host.to_owned(), port, database },
+        username: filled(username),
+        password: filled(password).map(|p| Secret::new(p.as_bytes())),
+    })
+}
