@@ -297,9 +297,10 @@ fn ten_thousand_limits_load() {
     let mut text = "rate_limits:\n".to_owned();
     for n in 0..10_000 {
         text += &format!(
-            "  limit_{n}:\n    description: the limit of tenant {n}\n    match: [\"GET /v1/t{n}/**\", \
-             \"POST /v1/t{n}/{{id}}\"]\n    key: [tenant_id, user_id]\n    algorithm: token_bucket\n    \
-             limit: {}\n    window: 1m\n    burst: 100\n    mode: enforce\n",
+            "  limit_{n}:\n    description: the limit of tenant {n}\n    \
+             match: [\"GET /v1/t{n}/**\", \"POST /v1/t{n}/{{id}}\"]\n    \
+             key: [tenant_id, user_id]\n    algorithm: token_bucket\n    limit: {}\n    \
+             window: 1m\n    burst: 100\n    mode: enforce\n",
             n + 1
         );
     }
@@ -321,14 +322,16 @@ fn too_many_problems_are_counted_not_listed() {
 fn the_revision_follows_the_meaning_alone() {
     let revision = |text: &str| policy(text).revision().to_owned();
     let one = revision(
-        "rate_limits:\n  a: { key: tenant_id, limit: 1_000, window: 60s, match: ['GET /a', 'GET /b'] }\n  \
+        "rate_limits:\n  \
+         a: { key: tenant_id, limit: 1_000, window: 60s, match: ['GET /a', 'GET /b'] }\n  \
          b: { limit: 5, window: 1h }\n",
     );
     assert_eq!(one.len(), 16);
     assert!(one.bytes().all(|b| b.is_ascii_hexdigit()));
     let same = [
-        "version: 1\n# a comment\nrate_limits:\n  a:\n    description: nothing\n    window: 1m\n    \
-         match: [GET /b, GET /a/]\n    limit: 1000\n    key: [tenant_id]\n    mode: enforce\n  \
+        "version: 1\n# a comment\nrate_limits:\n  a:\n    description: nothing\n    \
+         window: 1m\n    match: [GET /b, GET /a/]\n    \
+         limit: 1000\n    key: [tenant_id]\n    mode: enforce\n  \
          b: { window: 60m, limit: 5, algorithm: sliding_window }\n",
         "endpoint_costs: {}\nrate_limits:\n  a: { key: tenant_id, limit: 1000, window: 1m, match: \
          ['GET /a', 'GET /b'] }\n  b: { limit: 5, window: 1h, max_keys: 1000000 }\n",
@@ -337,7 +340,8 @@ fn the_revision_follows_the_meaning_alone() {
         assert_eq!(revision(text), one, "{text}");
     }
     let other = [
-        "rate_limits:\n  a: { key: tenant_id, limit: 1001, window: 60s, match: ['GET /a', 'GET /b'] }\n  \
+        "rate_limits:\n  \
+         a: { key: tenant_id, limit: 1001, window: 60s, match: ['GET /a', 'GET /b'] }\n  \
          b: { limit: 5, window: 1h }\n",
         "rate_limits:\n  b: { limit: 5, window: 1h }\n  \
          a: { key: tenant_id, limit: 1000, window: 60s, match: ['GET /a', 'GET /b'] }\n",

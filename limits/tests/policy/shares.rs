@@ -11,7 +11,7 @@ const NOW: Timestamp = Timestamp::new(1_700_000_000_000_000);
 fn one(algorithm: &str, limit: u64, window: &str, burst: Option<u64>) -> Policy {
     let burst = burst.map(|burst| format!(", burst: {burst}")).unwrap_or_default();
     policy(&format!(
-        "rate_limits: {{ a: {{ algorithm: {algorithm}, limit: {limit}, window: {window}{burst} }} }}"
+        "rate_limits:\n  a: {{ algorithm: {algorithm}, limit: {limit}, window: {window}{burst} }}"
     ))
 }
 

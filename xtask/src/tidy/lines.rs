@@ -79,6 +79,11 @@ pub(super) fn check(file: &str, text: &str) -> Vec<Finding> {
     {
         add(1, format!("begin with a line `{mark} …` that says what the file is for"));
     }
+    if kind == Kind::Rust {
+        for line in silenced_lints(text) {
+            add(line, "say why: `#[expect(…, reason = \"…\")]`".to_owned());
+        }
+    }
     let mut fenced = false;
     for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line)) {
         let is_fence = kind == Kind::Markdown && line.trim_start().starts_with("```");
@@ -93,14 +98,15 @@ pub(super) fn check(file: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// What cannot be wrapped: a table's row and a link in Markdown, a type's name in Envoy's YAML.
+/// What cannot be wrapped: a table's row, a link in Markdown, a type's name in Envoy's YAML.
 fn may_be_wide(kind: Kind, line: &str) -> bool {
     match kind {
         Kind::Markdown => {
             line.trim_start().starts_with('|') || line.contains("](") || line.contains("://")
         }
         Kind::Hash => line.trim_start().starts_with("\"@type\": type.googleapis.com/"),
-        Kind::Rust | Kind::Lua | Kind::Proto => false,
+        Kind::Rust => line.starts_with("//! | ") || line.trim_start().starts_with("/// | "),
+        Kind::Lua | Kind::Proto => false,
     }
 }
 
@@ -117,13 +123,22 @@ fn check_words(kind: Kind, line: &str) -> Option<String> {
     if line.contains(IGNORED_TEST) {
         return Some("let the test run or delete it: no test is ignored".to_owned());
     }
-    let silent = line.contains(ALLOWED_LINT) && !line.contains("reason");
-    silent.then(|| "use `#[expect(…, reason = \"…\")]`: a silenced lint says why".to_owned())
+    None
+}
+
+/// The lines on which a lint is silenced without a reason.
+fn silenced_lints(text: &str) -> impl Iterator<Item = usize> {
+    let silent = text.match_indices(ALLOWED_LINT).filter(|(at, _)| {
+        let attribute = text.split_at(*at).1.split(")]").next().unwrap_or_default();
+        !attribute.contains("reason = ")
+    });
+    silent.map(|(at, _)| text.split_at(at).0.lines().count() + 1)
 }
 
 /// The first line that is not the one that names the interpreter.
 fn first_line(text: &str) -> &str {
-    text.lines().find(|line| !line.starts_with("#!/")).unwrap_or_default()
+    let is_attribute = |line: &str| line.starts_with("#![");
+    text.lines().find(|line| !line.starts_with("#!") || is_attribute(line)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -140,6 +155,7 @@ mod tests {
     fn a_clean_file_has_no_findings() {
         assert_eq!(found("a/b.rs", "//! Purpose.\n\nfn f() {}\n"), []);
         assert_eq!(found(".ci/run", "#!/usr/bin/env bash\n# Purpose.\n"), []);
+        assert_eq!(found("a.lua", "#!lua\n-- Purpose.\n"), []);
         assert_eq!(found("a/Cargo.toml", "[package]\n"), []);
         assert_eq!(found("logo.png", "anything"), []);
     }
@@ -166,6 +182,8 @@ mod tests {
         let wide = "é".repeat(101);
         let rust = format!("//! Purpose.\n{wide}\n{}\n", "é".repeat(100));
         assert_eq!(found("a.rs", &rust), [(2, "101 columns:".to_owned())]);
+        let table = format!("//! Purpose.\n//! | {wide} |\nfn f() {{\n    /// | {wide} |\n}}\n");
+        assert_eq!(found("a.rs", &table), []);
         let page = format!("| {wide} |\n[{wide}](a)\n```\n{wide}\n```\n{wide}\n");
         assert_eq!(found("a.md", &page), [(6, "101 columns:".to_owned())]);
         let envoy = format!("# Purpose.\n\"@type\": type.googleapis.com/{wide}\na: {wide}\n");
@@ -175,10 +193,12 @@ mod tests {
     #[test]
     fn promises_ignored_tests_and_silenced_lints_are_found() {
         let text = format!(
-            "//! Purpose.\n// {}: later\n{}]\n{}dead_code)]\n{}x, reason = \"y\")]\n",
+            "//! Purpose.\n// {}: later\n{}]\n{}dead_code)]\n{}\n  x,\n  reason = \"y\")]\n",
             PROMISES[0], IGNORED_TEST, ALLOWED_LINT, ALLOWED_LINT
         );
-        let lines: Vec<usize> = found("a.rs", &text).into_iter().map(|(line, _)| line).collect();
+        let mut lines: Vec<usize> =
+            found("a.rs", &text).into_iter().map(|(line, _)| line).collect();
+        lines.sort_unstable();
         assert_eq!(lines, [2, 3, 4]);
         assert_eq!(found("src/a/mod.rs", "//! Purpose.\n"), [(1, "rename it to".to_owned())]);
     }
