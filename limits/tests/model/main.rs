@@ -13,8 +13,15 @@
 
 mod aligned;
 mod bucket;
+mod bytes;
+mod change;
+mod client;
+mod clock;
+mod concurrency;
 mod decisions;
+mod give_back;
 mod ledger;
+mod memory;
 mod numbers;
 mod rule;
 mod seeds;

@@ -58,10 +58,16 @@ pub(crate) fn bucket(rng: &mut Rng) -> (Rate, u64) {
         let (tokens, length, burst) = (limit(rng), window(rng), limit(rng));
         let burst = if rng.bool() { burst } else { tokens };
         let Some(rate) = rate(tokens, length) else { continue };
-        if u128::from(burst) * u128::from(length) <= LONGEST_REFILL * u128::from(tokens) {
+        if refills(rate, burst) {
             return (rate, burst);
         }
     }
+}
+
+/// Whether this many tokens come back within 100 years.
+pub(crate) fn refills(rate: Rate, tokens: u64) -> bool {
+    let period = u128::from(rate.ticks) * u128::from(rate.tick.get());
+    u128::from(tokens) * period <= LONGEST_REFILL * u128::from(rate.tokens)
 }
 
 /// What a request costs: mostly fits into `capacity` some times, now and then 0 or too much.

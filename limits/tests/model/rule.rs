@@ -73,15 +73,30 @@ impl Rule {
     /// The scale, in µs, on which things happen: the window, or the time to refill the burst.
     pub(crate) fn scale(self) -> u64 {
         match self {
-            Self::Bucket { rate, burst } => {
-                let refill = u128::from(burst) * u128::from(rate.ticks) / u128::from(rate.tokens);
-                let refill = u64::try_from(refill).unwrap() * rate.tick.get();
-                refill.clamp(1_000, numbers::LONGEST_WINDOW)
-            }
+            Self::Bucket { .. } => self.longest_refill().clamp(1_000, numbers::LONGEST_WINDOW),
             Self::Window { window, .. } => window,
             Self::Aligned { calendar, .. } => calendar.window,
             Self::Concurrency { .. } => 1_000_000,
         }
+    }
+
+    /// The longest that booked tokens take to come back, in µs, where there is no debt.
+    pub(crate) fn longest_refill(self) -> u64 {
+        match self {
+            Self::Bucket { rate, burst } => {
+                let ticks = u128::from(burst) * u128::from(rate.ticks) / u128::from(rate.tokens);
+                (u64::try_from(ticks).unwrap() + 1) * rate.tick.get()
+            }
+            Self::Window { window, .. } => window,
+            Self::Aligned { calendar, .. } => calendar.window + calendar.window / 8,
+            Self::Concurrency { .. } => 0,
+        }
+    }
+
+    /// How much longer a key waits after a step back, holds aside: a bucket counts the refill of a
+    /// begun period anew, in which less than a window's tokens come back.
+    pub(crate) fn longest_repeat(self) -> u64 {
+        if let Self::Bucket { rate, .. } = self { rate.ticks * rate.tick.get() } else { 0 }
     }
 
     /// The step to which a wait is exact, in µs.

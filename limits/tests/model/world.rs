@@ -100,7 +100,6 @@ impl World {
         let before = self.bytes();
         let asks: Vec<Ask> =
             charges.iter().map(|c| self.lanes[c.lane].ask(c.op, c.tokens, c.shadow, now)).collect();
-        let untouched = self.counters.clone();
         let outcome = decide(&mut self.counters, &asks, Timestamp::new(now)).unwrap();
         for lane in &mut self.lanes {
             lane.ledger.fold(lane.rule, now);
@@ -118,7 +117,7 @@ impl World {
                 let lane = &self.lanes[charge.lane];
                 assert_eq!(reply.end, Timestamp::ZERO, "no hold without a grant");
                 if charge.op.needs_room() {
-                    crate::decisions::assert_wait(&untouched, lane, &asks, reply.wait, now);
+                    crate::decisions::assert_wait(&self.counters, lane, &asks, reply.wait, now);
                 }
             }
         }

@@ -1,0 +1,133 @@
+//! G15: the store's clock steps, and what passes is measured on a clock that does not.
+
+use std::collections::HashMap;
+
+use fastrand::Rng;
+use sluicegate_limits::counter::{Counter, Wait};
+use sluicegate_limits::decide::{Ask, Key, decide};
+use sluicegate_limits::time::Timestamp;
+
+use crate::client::{Client, Instant, Spent, assert_wait_is_bounded};
+use crate::rule::{Algorithm, Rule};
+use crate::{numbers, seeds, world};
+
+const OPERATIONS: u64 = 250_000;
+const START: u64 = 1_700_000_000_000_000;
+
+/// A step of the store's clock, at an instant of the real one.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    real: u64,
+    forward: bool,
+    over_an_edge: bool,
+}
+
+#[test]
+fn steps_of_the_clock_cost_a_bucket_at_most_one_burst() {
+    step_the_clock("clock, token bucket", Algorithm::Bucket);
+}
+
+#[test]
+fn steps_of_the_clock_cost_a_sliding_window_at_most_one_limit() {
+    step_the_clock("clock, sliding window", Algorithm::Window);
+}
+
+#[test]
+fn steps_of_the_clock_cost_an_aligned_window_at_most_one_limit() {
+    step_the_clock("clock, aligned window", Algorithm::Aligned);
+}
+
+fn step_the_clock(property: &str, algorithm: Algorithm) {
+    seeds::run(property, OPERATIONS, |rng| {
+        let rule = Rule::random(rng, algorithm);
+        let scale = rule.scale().min(3_600_000_000);
+        let longest = numbers::pick(rng, &[scale / 64, scale / 7, scale, 1_000]).max(1);
+        let mut client = Client::new(world::key(0), longest);
+        let mut counters: HashMap<Key, Counter> = HashMap::new();
+        let mut at = Instant { real: START, store: START };
+        let mut steps = Vec::new();
+        let length = rng.u64(1..=150);
+        for _ in 0..length {
+            let gap = numbers::gap(rng, scale);
+            (at.real, at.store) = (at.real + gap, at.store + gap);
+            if rng.u8(..40) == 0 {
+                let step = step(rng, rule, &mut at, scale);
+                client.stepped_back |= !step.forward;
+                steps.push(step);
+            }
+            let spent = client.spent.len();
+            let now = Timestamp::new(at.store);
+            let (ask, outcome) =
+                client.act(rng, rule, at, |asks| decide(&mut counters, asks, now).unwrap());
+            assert_wait_is_bounded(&outcome, rule, &client);
+            assert_retry(&counters, &ask, rule, at, outcome.replies[0].wait);
+            for last in spent..client.spent.len() {
+                assert_bound(rule, &client.spent[..=last], &steps, longest);
+            }
+        }
+        length
+    });
+}
+
+/// Moves the store's clock.
+fn step(rng: &mut Rng, rule: Rule, at: &mut Instant, scale: u64) -> Step {
+    let by = match rng.u8(..4) {
+        0 => rng.u64(1..=scale / 32 + 1),
+        1 | 2 => rng.u64(1..=scale),
+        _ => rng.u64(1..=scale * 10),
+    };
+    let before = at.store;
+    let forward = rng.bool();
+    at.store = if forward { before + by } else { before.saturating_sub(by) };
+    let start =
+        |now| if let Rule::Aligned { calendar, .. } = rule { calendar.edges(now)[0] } else { 0 };
+    Step { real: at.real, forward, over_an_edge: start(before) != start(at.store) }
+}
+
+/// After a denial, which has re-booked, a retry at its wait passes.
+fn assert_retry(counters: &HashMap<Key, Counter>, ask: &Ask, rule: Rule, at: Instant, wait: Wait) {
+    let Wait::For(wait) = wait else { return };
+    let later = at.store + wait.get();
+    let mut alone = counters.clone();
+    let retry = Ask { terms: rule.terms(later), ..*ask };
+    let outcome = decide(&mut alone, &[retry], Timestamp::new(later)).unwrap();
+    assert!(outcome.allowed, "denied after {wait} µs from {at:?}: {ask:?} {counters:?}");
+}
+
+/// In real time: one extra capacity for each forward step that an interval starts before, or
+/// within one longest hold after; none for a step back, but over an edge.
+fn assert_bound(rule: Rule, spent: &[Spent], steps: &[Step], longest: u64) {
+    let Some(last) = spent.last() else { return };
+    let longest = longest + longest.div_ceil(16);
+    let mut passed = 0_u128;
+    for from in spent.iter().rev() {
+        let length = last.at.real - from.at.real;
+        let reaches =
+            |step: &&Step| step.real <= last.at.real && from.at.real <= step.real + longest;
+        let extra = steps.iter().filter(|step| step.forward).filter(reaches).count();
+        let (capacity, extra) = (u128::from(rule.capacity()), extra as u128);
+        match rule {
+            Rule::Bucket { rate, .. } => {
+                passed += u128::from(from.tokens);
+                let parts = u128::from(rate.ticks) * u128::from(rate.tick.get());
+                let refill = u128::from(rate.tokens) * u128::from(length);
+                let bound = capacity * (1 + extra) * parts + refill;
+                assert!(passed * parts <= bound, "{passed} in {length} µs: {rule:?} {steps:?}");
+            }
+            Rule::Window { window, .. } if length < window => {
+                passed += u128::from(from.tokens);
+                let bound = capacity * (1 + extra);
+                assert!(passed <= bound, "{passed} in {length} µs: {rule:?} {steps:?} {spent:?}");
+            }
+            Rule::Aligned { calendar, .. } => {
+                let start = |spent: &Spent| calendar.edges(spent.at.store)[0];
+                let same = start(from) == start(last);
+                passed += if same { u128::from(from.tokens) } else { 0 };
+                let extra = steps.iter().filter(|step| step.forward || step.over_an_edge).count();
+                let bound = capacity * (1 + extra as u128);
+                assert!(passed <= bound, "{passed} between edges: {rule:?} {steps:?} {spent:?}");
+            }
+            Rule::Window { .. } | Rule::Concurrency { .. } => break,
+        }
+    }
+}
