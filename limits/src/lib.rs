@@ -16,4 +16,8 @@ pub mod charge;
 pub mod counter;
 pub mod decide;
 
+pub mod verdict;
+
 pub mod memory;
+
+pub mod headers;

@@ -209,7 +209,7 @@ fn random_text(random: &mut fastrand::Rng, pieces: &[&str]) -> String {
             0 => text.push(random.u8(..)),
             1 => text.extend(random.char(..).to_string().bytes()),
             2 => text.extend(format!("%{:02x}", random.u8(..)).bytes()),
-            _ => text.extend(pieces[random.usize(0..pieces.len())].bytes()),
+            _ => text.extend(random.choice(pieces).into_iter().flat_map(|piece| piece.bytes())),
         }
     }
     String::from_utf8_lossy(&text).into_owned()
@@ -268,7 +268,7 @@ fn respell(random: &mut fastrand::Rng, path: &str) -> String {
         }
     }
     let ends = ["", "/", "?q=1", "#f", "/?a/b", "//", "/./"];
-    text + ends[random.usize(0..ends.len())]
+    random.choice(ends).map_or(text.clone(), |end| text + end)
 }
 
 #[test]
