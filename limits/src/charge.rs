@@ -13,8 +13,10 @@ use crate::matching::Request;
 use crate::policy::{Limit, Mode, Policy};
 use crate::time::{Micros, Timestamp, Tokens};
 
-/// No hold ends later than this from now: the longest hold, 10 s, and a sixteenth of it.
-pub const HORIZON: Micros = Micros::new(10_625_000);
+/// The longest hold on a counter.
+pub const LONGEST_HOLD: Micros = Micros::new(10_000_000);
+/// No hold ends later than this from now: the longest hold and a sixteenth of it.
+pub const HORIZON: Micros = Micros::new(LONGEST_HOLD.get() / 16 * 17);
 /// A key value longer than this many bytes is used by its hash.
 pub const MAX_VALUE_BYTES: usize = 256;
 /// The least length of a secret, in bytes.

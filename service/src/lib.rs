@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod lifecycle;
+pub mod limiter;
 pub mod metrics;
 pub mod settings;
 pub mod store;

@@ -1,0 +1,230 @@
+//! The way of one request: policy, charges, store, fallback, verdict, record.
+
+mod backing;
+mod spend;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use sluicegate_limits::attributes::Attributes;
+use sluicegate_limits::charge::KeySecret;
+use sluicegate_limits::counter::Op;
+use sluicegate_limits::memory::Memory;
+use sluicegate_limits::policy::{Mode, Policy};
+use sluicegate_limits::time::{Timestamp, Tokens};
+use sluicegate_limits::verdict::{Reason, Verdict};
+use uuid::Uuid;
+
+use crate::clock;
+use crate::metrics::Metrics;
+use crate::settings::{Replicas, Unmatched};
+use crate::store::Store;
+use crate::telemetry::TraceParent;
+use backing::Losses;
+
+/// The most requests that one replica decides at the same time; further ones are `overloaded`.
+const MAX_IN_FLIGHT: usize = 16_384;
+
+/// Through which door a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Native gRPC.
+    Grpc,
+    /// Envoy ext_authz.
+    ExtAuthz,
+    /// JSON over HTTP.
+    Http,
+}
+
+/// One request, decoded by a door.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The facts about it.
+    pub attributes: Attributes,
+    /// What it states to cost.
+    pub cost: Option<Tokens>,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+    /// Through which door it came.
+    pub door: Door,
+    /// The caller's trace context.
+    pub trace: TraceParent,
+}
+
+/// The answer to one request.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Names this answer in records, traces and denial bodies: a UUIDv7.
+    pub id: Uuid,
+    /// What was decided, and why.
+    pub verdict: Verdict,
+    /// The policy that decided.
+    pub policy: Arc<Policy>,
+    /// When it was decided, by this replica's clock.
+    pub now: Timestamp,
+    /// How long the store took.
+    pub store_time: Duration,
+    /// How long all of it took.
+    pub took: Duration,
+}
+
+/// Decides requests. One for each core, since its store connection belongs to that core's
+/// runtime; all of them share the policy and the counters of this process.
+#[derive(Clone)]
+pub struct Limiter {
+    shared: Arc<Shared>,
+    store: Store,
+}
+
+/// What all cores share.
+pub struct Shared {
+    policy: ArcSwap<Policy>,
+    secret: KeySecret,
+    /// Counts the local share where the store does not answer.
+    local: Arc<Memory>,
+    replicas: Replicas,
+    unmatched: Unmatched,
+    losses: Losses,
+    in_flight: AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+impl Door {
+    /// Its name in records and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::ExtAuthz => "ext_authz",
+            Self::Http => "http",
+        }
+    }
+}
+
+impl Shared {
+    /// Puts the parts together; `local` counts the shares, or everything where it is the store.
+    #[must_use]
+    pub fn new(
+        policy: Arc<Policy>,
+        secret: KeySecret,
+        local: Arc<Memory>,
+        replicas: Replicas,
+        unmatched: Unmatched,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            policy: ArcSwap::new(policy),
+            secret,
+            local,
+            replicas,
+            unmatched,
+            losses: Losses::default(),
+            in_flight: AtomicUsize::new(0),
+            metrics,
+        })
+    }
+
+    /// Puts another policy in force; requests under way end on the one they began with (G1).
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        self.policy.store(policy);
+    }
+}
+
+impl Limiter {
+    /// A limiter over one core's store.
+    #[must_use]
+    pub const fn new(shared: Arc<Shared>, store: Store) -> Self {
+        Self { shared, store }
+    }
+
+    /// Decides one request and takes what it costs: all of its charges, or none.
+    pub async fn check(&self, call: Call) -> Decision {
+        self.decide(call, Op::Take).await
+    }
+
+    /// Tells what [`Limiter::check`] would answer, and takes nothing.
+    pub async fn peek(&self, call: Call) -> Decision {
+        self.decide(call, Op::Look).await
+    }
+
+    /// A refusal that no limit decided: a bad request, or a caller that is not trusted.
+    #[must_use]
+    pub fn refuse(&self, reason: Reason, call: &Call) -> Decision {
+        let began = clock::instant();
+        self.answer(call, self.policy(), Verdict::refused(reason), Duration::ZERO, began)
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.shared.policy.load_full()
+    }
+
+    async fn decide(&self, call: Call, op: Op) -> Decision {
+        let began = clock::instant();
+        let policy = self.policy();
+        let Some(_place) = InFlight::enter(&self.shared.in_flight) else {
+            let refused = Verdict::refused(Reason::Overloaded);
+            return self.answer(&call, policy, refused, Duration::ZERO, began);
+        };
+        let charges = |now| policy.charges(&call.attributes, call.cost, &self.shared.secret, now);
+        let now = self.store.now();
+        let owed = charges(now);
+        let unmatched = owed.iter().all(|charge| charge.limit.mode == Mode::Shadow);
+        if unmatched && self.shared.unmatched == Unmatched::Deny {
+            let refused = Verdict::refused(Reason::NoLimitApplies);
+            return self.answer(&call, policy, refused, Duration::ZERO, began);
+        }
+        if owed.is_empty() {
+            return self.answer(&call, policy, Verdict::of(&[], &[]), Duration::ZERO, began);
+        }
+        let spent = self.spend(owed, now, charges, op, call.deadline).await;
+        self.answer(&call, Arc::clone(&policy), spent.verdict, spent.store_time, began)
+    }
+
+    /// Gives the answer its id, counts and records it.
+    fn answer(
+        &self,
+        call: &Call,
+        policy: Arc<Policy>,
+        verdict: Verdict,
+        store_time: Duration,
+        began: Instant,
+    ) -> Decision {
+        let now = clock::now();
+        let decision = Decision {
+            id: decision_id(now),
+            verdict,
+            policy,
+            now,
+            store_time,
+            took: clock::instant().saturating_duration_since(began),
+        };
+        decision
+    }
+}
+
+/// A place among the requests in flight, given back when dropped.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn enter(count: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(count);
+        (count.fetch_add(1, Relaxed) < MAX_IN_FLIGHT).then_some(place)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A UUIDv7. It names an answer and proves nothing, so fast random bits will do.
+fn decision_id(now: Timestamp) -> Uuid {
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(now.get() / 1_000, &random).into_uuid()
+}

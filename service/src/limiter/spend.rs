@@ -1,0 +1,226 @@
+//! Takes the charges of one request where they are counted: all of them, or none.
+//!
+//! Normally that is one call to the store. Limits that the store cannot answer for are moved off
+//! it, one by one or all at once, until every limit has an answer.
+
+use std::time::{Duration, Instant};
+
+use sluicegate_limits::charge::{Charge, Charges, LONGEST_HOLD};
+use sluicegate_limits::counter::{Op, Wait};
+use sluicegate_limits::decide::{Ask, Check, Outcome, Reply};
+use sluicegate_limits::policy::Mode;
+use sluicegate_limits::time::{Micros, Timestamp, Tokens};
+use sluicegate_limits::verdict::{Reason, Verdict};
+
+use super::Limiter;
+use super::backing::Backing;
+use crate::clock;
+use crate::settings::Replicas;
+use crate::store::StoreError;
+
+/// When a caller may try again a limit that stays closed while the store does not answer.
+const CLOSED_WAIT: Micros = Micros::SECOND;
+
+/// How long a caller waits who states no deadline; the store's own time-out is shorter.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What became of the charges.
+pub(super) struct Spent {
+    pub(super) verdict: Verdict,
+    pub(super) store_time: Duration,
+}
+
+/// The charges of one request on their way.
+struct Way<'p> {
+    charges: Charges<'p>,
+    /// The instant that the charges were computed for.
+    now: Timestamp,
+    /// Who answers for each charge.
+    backing: Vec<Backing>,
+    op: Op,
+    deadline: Option<Instant>,
+    store_time: Duration,
+}
+
+impl Limiter {
+    /// Takes `charges`, which `charges_at` computes anew where the store's clock is in another
+    /// window than this replica thought.
+    pub(super) async fn spend<'p>(
+        &self,
+        charges: Charges<'p>,
+        now: Timestamp,
+        charges_at: impl Fn(Timestamp) -> Charges<'p>,
+        op: Op,
+        deadline: Option<Instant>,
+    ) -> Spent {
+        let backing = charges.iter().map(|c| self.shared.losses.backing(c.limit, now)).collect();
+        let mut way = Way { charges, now, backing, op, deadline, store_time: Duration::ZERO };
+        let mut recomputed = false;
+        loop {
+            // Every further round moves a charge off the store, or computes new edges, once.
+            match self.attempt(&mut way).await {
+                Ok(replies) => {
+                    let verdict = way.verdict(&replies);
+                    return Spent { verdict, store_time: way.store_time };
+                }
+                Err(StoreError::Stale) if !recomputed => {
+                    recomputed = true;
+                    way.now = self.store.now();
+                    way.charges = charges_at(way.now);
+                }
+                Err(StoreError::BadState { ask }) => way.leave_store(|index| index == ask),
+                Err(_) => way.leave_store(|_| true),
+            }
+        }
+    }
+
+    /// One round: everything is taken or denied, or the store gave no answer and nothing is taken.
+    async fn attempt(&self, way: &mut Way<'_>) -> Result<Vec<Reply>, StoreError> {
+        let op = if way.is_closed() { Op::Look } else { way.op };
+        let at_store = way.asks(Backing::Store, op, self);
+        let local = way.asks(Backing::Local, op, self);
+        let (at_store, local) = match (at_store.is_empty(), local.is_empty()) {
+            (false, true) => (self.ask_store(way, at_store).await?.replies, Vec::new()),
+            (true, false) => (Vec::new(), self.ask_local(way, &local)?.replies),
+            (true, true) => (Vec::new(), Vec::new()),
+            (false, false) => self.ask_both(way, at_store, local).await?,
+        };
+        Ok(way.merge(at_store, local))
+    }
+
+    async fn ask_store(&self, way: &mut Way<'_>, asks: Check) -> Result<Outcome, StoreError> {
+        let began = clock::instant();
+        let answer = self.store.decide(asks, way.deadline.unwrap_or(began + PATIENCE)).await;
+        way.store_time += clock::instant().saturating_duration_since(began);
+        let answer = answer?;
+        if self.shared.losses.note(answer.generation) {
+            self.shared.metrics.store.generation_changed();
+            tracing::error!(
+                generation = answer.generation.get(),
+                "the store came back empty: limits up to 1 h run on the local share for one \
+                 window, longer ones answer by on_store_failure until this replica restarts"
+            );
+        }
+        Ok(answer.outcome)
+    }
+
+    /// Never stale: the edges were computed for the same instant.
+    fn ask_local(&self, way: &Way<'_>, asks: &[Ask]) -> Result<Outcome, StoreError> {
+        self.shared.local.decide(asks, way.now).map_err(|_| StoreError::Stale)
+    }
+
+    /// This replica's part of a charge.
+    fn share<'p>(&self, charge: &Charge<'p>, now: Timestamp) -> Charge<'p> {
+        let Replicas { count, rank } = self.shared.replicas;
+        let terms = charge.limit.share(&charge.key.hash, rank, count, now);
+        Charge { terms, ..*charge }
+    }
+
+    /// Some charges are counted here and some in the store: the local ones are held while the
+    /// store decides, then taken or given back, so that both sides take or neither.
+    async fn ask_both(
+        &self,
+        way: &mut Way<'_>,
+        mut at_store: Check,
+        local: Check,
+    ) -> Result<(Vec<Reply>, Vec<Reply>), StoreError> {
+        let mut held = local.clone();
+        if way.op == Op::Take {
+            held.iter_mut().filter(|ask| ask.op == Op::Take).for_each(|ask| {
+                ask.op = Op::Hold { lasting: LONGEST_HOLD, quantum: Micros::MILLISECOND };
+            });
+        }
+        let here = self.ask_local(way, &held)?;
+        if !here.allowed {
+            at_store.iter_mut().for_each(|ask| ask.op = Op::Look);
+        }
+        let there = self.ask_store(way, at_store).await;
+        let passes = there.as_ref().is_ok_and(|there| there.allowed);
+        let mut ended = Vec::new();
+        for (ask, reply) in held.iter().zip(&here.replies).filter(|(_, r)| r.end > Timestamp::ZERO)
+        {
+            let (end, held) = (reply.end, ask.tokens);
+            let op = if passes { Op::Settle { end, held } } else { Op::Release { end } };
+            ended.push(Ask { op, ..*ask });
+        }
+        if !ended.is_empty() {
+            self.ask_local(way, &ended)?;
+        }
+        Ok((there?.replies, here.replies))
+    }
+}
+
+impl Way<'_> {
+    /// Whether a limit that must not open has nobody to answer for it.
+    fn is_closed(&self) -> bool {
+        let mut each = self.charges.iter().zip(&self.backing);
+        each.any(|(charge, backing)| *backing == Backing::Closed && enforces(charge))
+    }
+
+    fn asks(&self, wanted: Backing, op: Op, limiter: &Limiter) -> Check {
+        let each = self.charges.iter().zip(&self.backing);
+        each.filter(|(_, backing)| **backing == wanted)
+            .map(|(charge, _)| match wanted {
+                Backing::Local => limiter.share(charge, self.now).ask(op),
+                _ => charge.ask(op),
+            })
+            .collect()
+    }
+
+    /// Moves those asks of the store to what their limits say for a failure; all of them where
+    /// none is meant, so that a round always makes progress.
+    fn leave_store(&mut self, meant: impl Fn(usize) -> bool) {
+        let asked = self.backing.iter().filter(|backing| **backing == Backing::Store).count();
+        let any = (0..asked).any(&meant);
+        let each = self.charges.iter().zip(&mut self.backing);
+        let at_store = each.filter(|(_, backing)| **backing == Backing::Store);
+        for (index, (charge, backing)) in at_store.enumerate() {
+            if !any || meant(index) {
+                *backing = Backing::without_store(charge.limit);
+            }
+        }
+    }
+
+    /// The replies in the order of the charges.
+    fn merge(&self, at_store: Vec<Reply>, local: Vec<Reply>) -> Vec<Reply> {
+        let (mut at_store, mut local) = (at_store.into_iter(), local.into_iter());
+        let each = self.charges.iter().zip(&self.backing);
+        each.filter_map(|(charge, backing)| match backing {
+            Backing::Store => at_store.next(),
+            Backing::Local => local.next(),
+            Backing::Open => Some(open(charge)),
+            Backing::Closed => Some(CLOSED),
+        })
+        .collect()
+    }
+
+    fn verdict(&self, replies: &[Reply]) -> Verdict {
+        let mut verdict = Verdict::of(&self.charges, replies);
+        for (limit, backing) in verdict.limits.iter_mut().zip(&self.backing) {
+            limit.degraded = *backing != Backing::Store;
+            verdict.degraded |= limit.degraded;
+        }
+        if self.is_closed() {
+            let closed = |index| self.backing.get(index) == Some(&Backing::Closed);
+            verdict.close(Reason::StoreUnavailable, closed);
+        }
+        verdict
+    }
+}
+
+fn enforces(charge: &Charge<'_>) -> bool {
+    charge.limit.mode == Mode::Enforce
+}
+
+fn open(charge: &Charge<'_>) -> Reply {
+    let left = charge.limit.capacity();
+    Reply { allowed: true, left, wait: Wait::None, full_in: Micros::ZERO, end: Timestamp::ZERO }
+}
+
+const CLOSED: Reply = Reply {
+    allowed: false,
+    left: Tokens::ZERO,
+    wait: Wait::For(CLOSED_WAIT),
+    full_in: Micros::ZERO,
+    end: Timestamp::ZERO,
+};
