@@ -62,10 +62,19 @@ impl KeySecret {
         if bytes.len() < MIN_SECRET_BYTES {
             return Err(InvalidSecret::TooShort(bytes.len()));
         }
+        Ok(Self::derive(bytes))
+    }
+
+    /// A secret for explanations, whose counters nobody stores.
+    pub(crate) fn offline() -> Self {
+        Self::derive(b"offline")
+    }
+
+    fn derive(bytes: &[u8]) -> Self {
         let derived = Sha256::new().chain_update(HASH_KEY_LABEL).chain_update(bytes).finalize();
         let mut key = [0; 16];
         key.iter_mut().zip(derived).for_each(|(to, from)| *to = from);
-        Ok(Self(SipHasher24::new_with_key(&key)))
+        Self(SipHasher24::new_with_key(&key))
     }
 
     /// The counter of a limit for a request that has all of the limit's key attributes.

@@ -20,4 +20,5 @@ pub mod verdict;
 
 pub mod memory;
 
+pub mod explain;
 pub mod headers;

@@ -13,13 +13,19 @@ use crate::time::Tokens;
 /// How many leading literal segments of a path the index looks at.
 const INDEXED_SEGMENTS: usize = 4;
 
-/// Finds what may match a path without trying every pattern: positions in the order of the
-/// policy, by the literal segments that a pattern begins with.
+/// Finds what may match a path without trying every pattern: a tree of the literal segments that
+/// patterns begin with, and at each the positions, in the order of the policy, that begin so.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    by_prefix: HashMap<Box<str>, Vec<u32>>,
+    root: Branch,
     /// How many positions there are.
     len: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Branch {
+    positions: Vec<u32>,
+    below: HashMap<Box<str>, Branch>,
 }
 
 /// A request as the policy sees it.
@@ -70,20 +76,13 @@ impl Index {
             let position = index.len;
             index.len = index.len.saturating_add(1);
             if patterns.is_empty() {
-                index.add("", position);
+                index.root.add(position);
             }
             for pattern in patterns {
-                index.add(&prefix(pattern), position);
+                index.root.descend(pattern).add(position);
             }
         }
         index
-    }
-
-    fn add(&mut self, prefix: &str, position: u32) {
-        let positions = self.by_prefix.entry(prefix.into()).or_default();
-        if positions.last() != Some(&position) {
-            positions.push(position);
-        }
     }
 
     /// The positions that may match, in order, each once.
@@ -93,13 +92,32 @@ impl Index {
             return Candidates { lists, all: 0..self.len };
         }
         let path = attributes.get("path").unwrap_or_default();
-        let ends = path.bytes().enumerate().skip(1).filter(|(_, b)| *b == b'/').map(|(at, _)| at);
-        let ends = [0].into_iter().chain(ends).chain([path.len()]);
-        for (list, end) in lists.iter_mut().zip(ends) {
-            let prefix = path.get(..end).unwrap_or_default();
-            *list = self.by_prefix.get(prefix).map_or(&[][..], Vec::as_slice);
+        let mut segments = path.split('/').skip(1);
+        let mut branch = Some(&self.root);
+        for list in &mut lists {
+            let Some(here) = branch else { break };
+            *list = &here.positions;
+            branch = segments.next().and_then(|segment| here.below.get(segment));
         }
         Candidates { lists, all: 0..0 }
+    }
+}
+
+impl Branch {
+    fn add(&mut self, position: u32) {
+        if self.positions.last() != Some(&position) {
+            self.positions.push(position);
+        }
+    }
+
+    /// The branch of the literal segments that a pattern begins with, as many as are indexed.
+    fn descend(&mut self, pattern: &Pattern) -> &mut Self {
+        let mut branch = self;
+        for segment in pattern.segments().iter().take(INDEXED_SEGMENTS) {
+            let Segment::Literal(literal) = segment else { break };
+            branch = branch.below.entry(literal.clone()).or_default();
+        }
+        branch
     }
 }
 
@@ -220,14 +238,4 @@ fn amount(text: &str) -> Option<Tokens> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // More digits than fit are still a number, and a large one.
     digits.then(|| Tokens::new(text.parse().unwrap_or(MAX_COST).clamp(1, MAX_COST)))
-}
-
-/// The literal segments that a pattern begins with, as many as are indexed.
-fn prefix(pattern: &Pattern) -> String {
-    let mut prefix = String::new();
-    for segment in pattern.segments().iter().take(INDEXED_SEGMENTS) {
-        let Segment::Literal(literal) = segment else { break };
-        prefix.extend(["/", literal]);
-    }
-    prefix
 }

@@ -10,7 +10,7 @@ pub mod source;
 pub mod units;
 pub mod yaml;
 
-use crate::counter::Terms;
+use crate::counter::{Rate, Terms};
 use crate::matching::Index;
 use crate::time::{Micros, Timestamp, Tokens};
 use pattern::Pattern;
@@ -157,6 +157,8 @@ pub struct Limit {
     pub cost: CostRule,
     /// Which requests it is about; none: every request.
     pub(crate) patterns: Vec<Pattern>,
+    /// The rate of a token bucket, computed once.
+    pub(crate) rate: Rate,
 }
 
 /// A limits language compiled: what is in force.
@@ -208,7 +210,7 @@ impl Limit {
     /// The arithmetic of this limit at an instant.
     #[must_use]
     pub fn terms(&self, now: Timestamp) -> Terms {
-        self.terms_of(self.limit.get(), self.capacity().get(), now)
+        self.terms_of(self.rate, self.capacity(), now)
     }
 
     /// The most tokens that can pass at once: the burst of a token bucket, else the limit.
@@ -237,18 +239,16 @@ impl Limit {
         let part = |whole: Tokens| (whole.get() + turn) / replicas;
         let limit = part(self.limit);
         let capacity = if limit == 0 { 0 } else { part(self.capacity()) };
-        self.terms_of(limit, capacity, now)
+        // A part may not be countable exactly where the whole is: then less, never more.
+        let (_, rate) = rate::largest_fit(limit, self.window);
+        self.terms_of(rate, Tokens::new(capacity), now)
     }
 
-    fn terms_of(&self, limit: u64, capacity: u64, now: Timestamp) -> Terms {
-        let (window, capacity) = (self.window, Tokens::new(capacity));
+    fn terms_of(&self, rate: Rate, capacity: Tokens, now: Timestamp) -> Terms {
+        let window = self.window;
         match self.algorithm {
             Algorithm::SlidingWindow => Terms::SlidingWindow { limit: capacity, window },
-            Algorithm::TokenBucket => {
-                // A part may not be countable exactly where the whole is: then less, never more.
-                let (_, rate) = rate::largest_fit(limit, window);
-                Terms::TokenBucket { rate, burst: capacity }
-            }
+            Algorithm::TokenBucket => Terms::TokenBucket { rate, burst: capacity },
             Algorithm::FixedWindow => {
                 let into = now.get().checked_rem(window.get()).unwrap_or(0);
                 let start = now.before(Micros::new(into));

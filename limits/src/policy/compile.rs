@@ -120,6 +120,7 @@ impl Draft {
             problems.warning(raw.limit.at, code::DENIES_ALL, message, help);
         }
         self.limits.push(Limit {
+            rate: rate::largest_fit(raw.limit.value, raw.window).1,
             id: id(&raw.name.value),
             place: Place { file: file.to_owned(), line: raw.name.at.line },
             name: raw.name.value,

@@ -9,6 +9,7 @@
 
 mod charges;
 mod documents;
+mod explained;
 mod mutated;
 mod problems;
 mod shares;

@@ -1,0 +1,230 @@
+//! Why a request would pass or not: each limit of the policy, whether it applies and why.
+//!
+//! Offline, on fresh counters, through the same matching, charges and decision as a real request.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::attributes::Attributes;
+use crate::charge::{Charge, KeySecret};
+use crate::counter::{Counter, Op, Wait};
+use crate::decide::{Key, Reply, decide};
+use crate::matching::{CostFrom, NotApplied, Request};
+use crate::policy::units::window_text;
+use crate::policy::{DEFAULT, Limit, Policy, UNAUTHENTICATED};
+use crate::time::{Timestamp, Tokens};
+use crate::verdict::Verdict;
+
+/// What a policy does with one request, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// Whether the request passes.
+    pub allowed: bool,
+    /// Why it does not; absent where it passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The limit that binds; `None` where none applies.
+    pub limit_name: Option<String>,
+    /// Tokens left of it after the request.
+    pub remaining: Option<u64>,
+    /// Milliseconds until the request would pass: absent where it passes, `null` for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<Option<u64>>,
+    /// The policy that was asked.
+    pub policy_revision: String,
+    /// Every limit of the policy, in its order.
+    pub limits: Vec<LimitExplanation>,
+}
+
+/// What one limit has to do with a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitExplanation {
+    /// Its name.
+    pub name: String,
+    /// Whether it applies.
+    pub applies: bool,
+    /// Why it applies, or does not.
+    pub why: String,
+    /// The attributes that name its counter.
+    pub key: Vec<String>,
+    /// The most tokens that pass at once.
+    pub limit: u64,
+    /// The length of its window.
+    pub window_ms: u64,
+    /// How it counts.
+    pub algorithm: &'static str,
+    /// What a denial does.
+    pub mode: &'static str,
+    /// Tokens that the request costs; `None` where the limit does not apply.
+    pub cost: Option<u64>,
+    /// Where the cost comes from.
+    pub cost_from: Option<String>,
+    /// Tokens used before the request: 0, as counters are fresh.
+    pub used: u64,
+    /// Tokens left after the request; `None` where the limit does not apply.
+    pub remaining: Option<u64>,
+    /// Where the limit is written.
+    pub source: Source,
+}
+
+/// A place in the limits files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Source {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+/// Explains what the policy does with a request on fresh counters. `cost` is what the caller
+/// states, in tokens.
+#[must_use]
+pub fn explain(
+    policy: &Policy,
+    attributes: &Attributes,
+    cost: Option<Tokens>,
+    now: Timestamp,
+) -> Explanation {
+    let charges = policy.charges(attributes, cost, &KeySecret::offline(), now);
+    let check: Vec<_> = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
+    let mut counters: HashMap<Key, Counter> = HashMap::new();
+    // The charges were made for this very instant, so they cannot be stale.
+    let replies =
+        decide(&mut counters, &check, now).map(|outcome| outcome.replies).unwrap_or_default();
+    let verdict = Verdict::of(&charges, &replies);
+    let request = policy.request(attributes, cost);
+    let limits = policy.limits().iter().map(|limit| {
+        let decided = charges.iter().zip(&replies).find(|(charge, _)| charge.limit.id == limit.id);
+        LimitExplanation::of(limit, &request, decided)
+    });
+    Explanation {
+        allowed: verdict.allowed,
+        reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
+        limit_name: verdict.limit_name().map(ToOwned::to_owned),
+        remaining: verdict.remaining().map(Tokens::get),
+        retry_after_ms: (!verdict.allowed).then(|| match verdict.retry_after() {
+            Some(Wait::For(wait)) => Some(wait.to_millis_up()),
+            Some(Wait::None) => Some(0),
+            Some(Wait::Never) | None => None,
+        }),
+        policy_revision: policy.revision().to_owned(),
+        limits: limits.collect(),
+    }
+}
+
+impl LimitExplanation {
+    fn of(
+        limit: &Limit,
+        request: &Request<'_, '_>,
+        decided: Option<(&Charge<'_>, &Reply)>,
+    ) -> Self {
+        let applies = limit.applies(request);
+        let (cost, from) = limit.cost_of(request);
+        Self {
+            name: limit.name.clone(),
+            applies: applies.is_ok(),
+            why: match applies {
+                Ok(()) => why_it_applies(limit),
+                Err(not) => why_not(limit, not),
+            },
+            key: limit.key.clone(),
+            limit: limit.capacity().get(),
+            window_ms: limit.window.to_millis_up(),
+            algorithm: limit.algorithm.as_str(),
+            mode: limit.mode.as_str(),
+            cost: applies.is_ok().then_some(cost.get()),
+            cost_from: applies.is_ok().then(|| cost_text(from)),
+            used: 0,
+            remaining: decided.map(|(_, reply)| reply.left.get()),
+            source: Source { file: limit.place.file.clone(), line: limit.place.line },
+        }
+    }
+}
+
+fn why_it_applies(limit: &Limit) -> String {
+    let mut parts = Vec::new();
+    match limit.patterns.as_slice() {
+        [] if limit.name == DEFAULT => {
+            parts.push("`default` is for every request with its key".to_owned());
+        }
+        [] => parts.push("it has no match, so it is for every request".to_owned()),
+        patterns => parts.push(format!("its match holds: {}", listed(patterns))),
+    }
+    if limit.name == UNAUTHENTICATED {
+        parts.push("`unauthenticated` implies that authenticated is false, and it is".to_owned());
+    }
+    if limit.key.is_empty() {
+        parts.push("it has no key: one counter for all".to_owned());
+    } else {
+        parts.push(format!("the request has {}", listed(&limit.key)));
+    }
+    parts.join("; ")
+}
+
+fn why_not(limit: &Limit, not: NotApplied<'_>) -> String {
+    match not {
+        NotApplied::Disabled => "its mode is disabled".to_owned(),
+        NotApplied::NoMatch => format!("its match does not hold: {}", listed(&limit.patterns)),
+        NotApplied::Authenticated => {
+            "`unauthenticated` implies that authenticated is false, and it is true".to_owned()
+        }
+        NotApplied::Missing(attribute) => format!("the request has no `{attribute}`"),
+    }
+}
+
+fn cost_text(from: CostFrom<'_>) -> String {
+    match from {
+        CostFrom::Limit => "the limit's own cost".to_owned(),
+        CostFrom::Attribute(name) => format!("the attribute `{name}`"),
+        CostFrom::BadAttribute(name) => format!("the attribute `{name}` is not there as a number"),
+        CostFrom::Stated => "the request states it".to_owned(),
+        CostFrom::Endpoint(pattern) => format!("endpoint_costs `{pattern}`"),
+        CostFrom::Default => "nothing says otherwise".to_owned(),
+    }
+}
+
+fn listed(items: &[impl fmt::Display]) -> String {
+    items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for Explanation {
+    /// The plain list for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.limit_name, &self.reason) {
+            (None, None) => write!(f, "allowed: no limit applies")?,
+            (Some(name), None) => {
+                let left = self.remaining.unwrap_or_default();
+                write!(f, "allowed: `{name}` binds, {left} left after this request")?;
+            }
+            (name, Some(reason)) => {
+                write!(f, "denied: {reason}")?;
+                if let Some(name) = name {
+                    write!(f, " by `{name}`")?;
+                }
+                match self.retry_after_ms.flatten() {
+                    Some(wait) => write!(f, ", passes in {wait} ms")?,
+                    None => write!(f, ", never passes")?,
+                }
+            }
+        }
+        writeln!(f, " (policy {}, fresh counters)", self.policy_revision)?;
+        self.limits.iter().try_for_each(|limit| write!(f, "\n{limit}\n"))
+    }
+}
+
+impl fmt::Display for LimitExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let applies = if self.applies { "applies" } else { "does not apply" };
+        writeln!(f, "{} {applies}", self.name)?;
+        writeln!(f, "  why:    {}", self.why)?;
+        let window = window_text(crate::time::Micros::new(self.window_ms.saturating_mul(1_000)));
+        let Self { limit, algorithm, mode, .. } = self;
+        writeln!(f, "  limit:  {limit} in {window}, {algorithm}, {mode}")?;
+        if let (Some(cost), Some(from), Some(left)) = (self.cost, &self.cost_from, self.remaining) {
+            writeln!(f, "  cost:   {cost} ({from}), {left} of {limit} left")?;
+        }
+        write!(f, "  source: {}:{}", self.source.file, self.source.line)
+    }
+}

@@ -1,0 +1,180 @@
+//! Explanations: the stable JSON, the reasons, and the plain list.
+
+use serde_json::{Value, json};
+use sluicegate_limits::explain::{Explanation, explain};
+use sluicegate_limits::policy::{Policy, SourceFile};
+use sluicegate_limits::time::{Timestamp, Tokens};
+
+use crate::{policy, request};
+
+const NOW: Timestamp = Timestamp::new(1_700_000_000_000_000);
+
+fn quickstart() -> Policy {
+    let text = include_str!("../../examples/quickstart.yaml").to_owned();
+    Policy::compile(&[SourceFile { name: "quickstart.yaml".into(), text }]).unwrap().policy
+}
+
+fn why<'e>(explanation: &'e Explanation, name: &str) -> &'e str {
+    &explanation.limits.iter().find(|limit| limit.name == name).unwrap().why
+}
+
+#[test]
+fn the_json_has_its_stable_form() {
+    let policy = quickstart();
+    let facts = request(&[
+        ("tenant_id", "acme"),
+        ("authenticated", "true"),
+        ("method", "POST"),
+        ("path", "/v1/reports/export"),
+    ]);
+    let shown: Value = serde_json::to_value(explain(&policy, &facts, None, NOW)).unwrap();
+    let expected = json!({
+        "allowed": true,
+        "limit_name": "expensive_exports",
+        "remaining": 19,
+        "policy_revision": policy.revision(),
+        "limits": [
+            {
+                "name": "default",
+                "applies": true,
+                "why": "`default` is for every request with its key; the request has `tenant_id`",
+                "key": ["tenant_id"],
+                "limit": 1200,
+                "window_ms": 60_000,
+                "algorithm": "sliding_window",
+                "mode": "enforce",
+                "cost": 1,
+                "cost_from": "nothing says otherwise",
+                "used": 0,
+                "remaining": 1199,
+                "source": { "file": "quickstart.yaml", "line": 5 },
+            },
+            {
+                "name": "expensive_exports",
+                "applies": true,
+                "why": "its match holds: `POST /v1/reports/export`; the request has `tenant_id`",
+                "key": ["tenant_id"],
+                "limit": 20,
+                "window_ms": 3_600_000,
+                "algorithm": "sliding_window",
+                "mode": "enforce",
+                "cost": 1,
+                "cost_from": "nothing says otherwise",
+                "used": 0,
+                "remaining": 19,
+                "source": { "file": "quickstart.yaml", "line": 9 },
+            },
+            {
+                "name": "unauthenticated",
+                "applies": false,
+                "why": "`unauthenticated` implies that authenticated is false, and it is true",
+                "key": ["ip_address"],
+                "limit": 60,
+                "window_ms": 60_000,
+                "algorithm": "sliding_window",
+                "mode": "enforce",
+                "cost": null,
+                "cost_from": null,
+                "used": 0,
+                "remaining": null,
+                "source": { "file": "quickstart.yaml", "line": 14 },
+            },
+        ],
+    });
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_denial_says_why_and_when() {
+    let policy = policy("rate_limits: { a: { limit: 5, window: 1m } }");
+    let shown = explain(&policy, &request(&[]), Some(Tokens::new(6)), NOW);
+    assert!(!shown.allowed);
+    let json = serde_json::to_value(&shown).unwrap();
+    assert_eq!(json["reason"], "cost_exceeds_capacity");
+    assert_eq!(json["limit_name"], "a");
+    assert_eq!(json["remaining"], 5);
+    assert!(json.as_object().unwrap().contains_key("retry_after_ms"));
+    assert_eq!(json["retry_after_ms"], Value::Null);
+    assert_eq!(json["limits"][0]["cost_from"], "the request states it");
+}
+
+#[test]
+fn every_reason_not_to_apply_is_named() {
+    let policy = policy(
+        "rate_limits:
+  off: { mode: disabled, limit: 1, window: 1s }
+  other: { match: ['GET /a', 'GET /b/**'], limit: 1, window: 1s }
+  pair: { key: [tenant_id, user_id], limit: 1, window: 1s }
+  unauthenticated: { limit: 1, window: 1s }",
+    );
+    let shown = explain(&policy, &request(&[("tenant_id", "a")]), None, NOW);
+    assert_eq!(why(&shown, "off"), "its mode is disabled");
+    assert_eq!(why(&shown, "other"), "its match does not hold: `GET /a`, `GET /b/**`");
+    assert_eq!(why(&shown, "pair"), "the request has no `user_id`");
+    assert!(why(&shown, "unauthenticated").contains("authenticated is false, and it is"));
+    assert_eq!(shown.limit_name.as_deref(), Some("unauthenticated"));
+    let nothing = explain(&policy, &request(&[("authenticated", "true")]), None, NOW);
+    assert!(nothing.allowed && nothing.limit_name.is_none() && nothing.remaining.is_none());
+    assert!(nothing.to_string().starts_with("allowed: no limit applies (policy "));
+}
+
+#[test]
+fn costs_name_their_source() {
+    let policy = policy(
+        "endpoint_costs: { 'POST /v1/search': 5 }
+rate_limits:
+  a: { limit: 50, window: 1s }
+  b: { limit: 50, window: 1s, cost: 3 }
+  c: { limit: 50, window: 1s, cost: request_size }",
+    );
+    let facts = [("method", "POST"), ("path", "/v1/search")];
+    let of = |facts: &[(&str, &str)], stated| {
+        let shown = explain(&policy, &request(facts), stated, NOW);
+        let limits = shown.limits.into_iter();
+        limits.map(|l| (l.cost.unwrap(), l.cost_from.unwrap())).collect::<Vec<_>>()
+    };
+    let text = |cost: u64, from: &str| (cost, from.to_owned());
+    assert_eq!(
+        of(&facts, None),
+        [
+            text(5, "endpoint_costs `POST /v1/search`"),
+            text(3, "the limit's own cost"),
+            text(1, "the attribute `request_size` is not there as a number"),
+        ]
+    );
+    let sized = [&facts[..], &[("request_size", "9")]].concat();
+    let sized = of(&sized, Some(Tokens::new(2)));
+    assert_eq!(sized[0], text(2, "the request states it"));
+    assert_eq!(sized[2], text(9, "the attribute `request_size`"));
+}
+
+#[test]
+fn people_read_a_plain_list() {
+    let policy = quickstart();
+    let facts = request(&[("ip_address", "192.0.2.1"), ("method", "GET"), ("path", "/")]);
+    let text = explain(&policy, &facts, None, NOW).to_string();
+    let expected = format!(
+        "allowed: `unauthenticated` binds, 59 left after this request (policy {}, fresh counters)
+
+default does not apply
+  why:    the request has no `tenant_id`
+  limit:  1200 in 1m, sliding_window, enforce
+  source: quickstart.yaml:5
+
+expensive_exports does not apply
+  why:    its match does not hold: `POST /v1/reports/export`
+  limit:  20 in 1h, sliding_window, enforce
+  source: quickstart.yaml:9
+
+unauthenticated applies
+  why:    it has no match, so it is for every request; `unauthenticated` implies that \
+authenticated is false, and it is; the request has `ip_address`
+  limit:  60 in 1m, sliding_window, enforce
+  cost:   1 (nothing says otherwise), 59 of 60 left
+  source: quickstart.yaml:14
+",
+        policy.revision()
+    );
+    assert_eq!(text, expected);
+    assert!(!text.contains("192.0.2.1"), "no value of a request is shown");
+}
