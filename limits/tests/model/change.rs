@@ -64,6 +64,9 @@ fn change(property: &str, algorithms: &[Algorithm]) {
         let length = rng.u64(1..=150);
         for _ in 0..length {
             now += numbers::gap(rng, scale);
+            if rng.u8(..8) == 0 {
+                counters.retain(|_, counter| counter.fresh_at().get() > now);
+            }
             if rng.u8(..often) == 0 {
                 rule = numbers::pick(rng, &rules);
             }

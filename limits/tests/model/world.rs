@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) counters: HashMap<Key, Counter>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) now: u64,
+    /// What was asked and answered, for the one who looks for the cause of a failure.
+    history: Vec<(u64, Vec<Charge>, Outcome)>,
 }
 
 impl Lane {
@@ -80,7 +82,7 @@ impl World {
     /// A world without any usage.
     pub(crate) fn new(rng: &mut Rng, lanes: Vec<Lane>) -> Self {
         let now = numbers::pick(rng, &[1, 999_999, 1_700_000_000_000_000, 1_790_000_123_456_789]);
-        Self { counters: HashMap::new(), lanes, now }
+        Self { counters: HashMap::new(), lanes, now, history: Vec::new() }
     }
 
     /// The bytes of every counter.
@@ -101,6 +103,7 @@ impl World {
         let asks: Vec<Ask> =
             charges.iter().map(|c| self.lanes[c.lane].ask(c.op, c.tokens, c.shadow, now)).collect();
         let outcome = decide(&mut self.counters, &asks, Timestamp::new(now)).unwrap();
+        self.history.push((now, charges.to_vec(), outcome.clone()));
         for lane in &mut self.lanes {
             lane.ledger.fold(lane.rule, now);
         }
@@ -235,6 +238,21 @@ impl World {
             assert!(wrote || *old == new, "counter {number} was written by {charges:?}");
             assert!(new.get(1).is_none_or(|&sums| sums <= 17), "more than 17 sums");
             assert_round_trip(&new, self.counters.get(&self.lanes[number].key));
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (number, lane) in self.lanes.iter().enumerate() {
+                eprintln!("counter {number}: {:?}, longest hold {} µs", lane.rule, lane.longest);
+            }
+            for (now, charges, outcome) in &self.history {
+                for (charge, reply) in charges.iter().zip(&outcome.replies) {
+                    eprintln!("{now}: {charge:?} -> {reply:?}");
+                }
+            }
         }
     }
 }
