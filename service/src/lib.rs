@@ -1,9 +1,11 @@
 //! The Sluicegate server and command line.
 
+pub mod cli;
 pub mod clock;
 pub mod lifecycle;
 pub mod limiter;
 pub mod metrics;
+pub mod reload;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,104 @@
+//! The command line: what can be asked, and the exit codes that answer.
+
+use std::fmt;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+mod check;
+
+/// How a command ends. The one table of exit codes; `docs/settings.md` is tested against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Yes: served, good, allowed.
+    Yes,
+    /// A negative answer: the request would be denied.
+    No,
+    /// The command line was not understood.
+    Usage,
+    /// The service that was asked cannot be reached.
+    Unreachable,
+    /// Bad configuration: settings or limits files.
+    Configuration,
+}
+
+/// Sluicegate: rate limits and quotas for gateways and services.
+#[derive(Debug, Parser)]
+#[command(name = "sluicegate", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check limits files and print every problem with its place
+    Check(check::Check),
+}
+
+/// The form of what a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Exit {
+    /// Every exit code with what it means.
+    pub const TABLE: [(Self, &'static str); 5] = [
+        (Self::Yes, "yes: served, good, allowed"),
+        (Self::No, "a negative answer: the request would be denied"),
+        (Self::Usage, "the command line was not understood"),
+        (Self::Unreachable, "the service that was asked cannot be reached"),
+        (Self::Configuration, "bad configuration: settings or limits files"),
+    ];
+
+    /// The code that the process exits with.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Yes => 0,
+            Self::No => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 69,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn run() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Yes };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    match arguments.command {
+        Command::Check(check) => check::run(&check),
+    }
+}
+
+/// Prints to standard output. A reader that went away is no reason to panic.
+fn print(text: &dyn fmt::Display) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Prints to standard error.
+fn complain(text: &dyn fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A value as JSON on one line or several. Our own types always serialise.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"))
+}

@@ -1,0 +1,151 @@
+//! `sluicegate check`: every problem of limits files, with its place and what to write instead.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+use sluicegate_limits::policy::units::window_text;
+use sluicegate_limits::policy::{Compiled, Policy, Problem, Severity, SourceFile};
+
+use super::{Exit, Output, complain, print};
+use crate::reload::Sources;
+
+/// The most characters of a source line that are shown.
+const MAX_SHOWN: usize = 160;
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Limits files, or directories of them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// The form of the answer
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// How a problem is painted; empty where the reader is no terminal.
+struct Paint {
+    error: &'static str,
+    warning: &'static str,
+    place: &'static str,
+    off: &'static str,
+}
+
+pub(super) fn run(check: &Check) -> Exit {
+    let sources = Sources::read(&check.paths);
+    let compiled = sources.compile();
+    let (errors, warnings) = match &compiled {
+        Ok(compiled) => (&[][..], compiled.warnings.as_slice()),
+        Err(problems) => (problems.as_slice(), &[][..]),
+    };
+    if check.output == Output::Json {
+        print(&report(errors, warnings));
+    } else {
+        show(&sources, errors, warnings);
+        if let Ok(Compiled { policy, .. }) = &compiled {
+            print(&summary(policy));
+        }
+    }
+    if compiled.is_ok() { Exit::Yes } else { Exit::Configuration }
+}
+
+/// Prints problems for people, on standard error.
+pub(super) fn show(sources: &Sources, errors: &[Problem], warnings: &[Problem]) {
+    let paint = Paint::new(std::io::stderr().is_terminal());
+    let files: HashMap<&str, &SourceFile> =
+        sources.files.iter().map(|f| (f.name.as_str(), f)).collect();
+    for problem in errors.iter().chain(warnings) {
+        let line = files.get(problem.file.as_str()).and_then(|f| line(&f.text, problem.line));
+        complain(&render(problem, line, &paint));
+    }
+    let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    let real = errors.iter().filter(|p| p.severity == Severity::Error).count();
+    if real > 0 {
+        complain(&format_args!(
+            "{}; nothing is changed by a file with errors",
+            count(real, "error")
+        ));
+    }
+}
+
+/// The JSON form: `{ok, errors, warnings}`.
+fn report(errors: &[Problem], warnings: &[Problem]) -> String {
+    let entry = |p: &Problem| {
+        json!({"code": p.code, "message": p.message, "file": p.file, "line": p.line,
+               "column": p.column, "help": p.help})
+    };
+    let of = |severity| -> Vec<Value> {
+        let all = errors.iter().chain(warnings);
+        all.filter(|p| p.severity == severity).map(entry).collect()
+    };
+    let failed = errors.iter().any(|p| p.severity == Severity::Error);
+    super::json(&json!({
+        "ok": !failed, "errors": of(Severity::Error), "warnings": of(Severity::Warning),
+    }))
+}
+
+/// One problem with its source line and a caret under the place.
+fn render(problem: &Problem, line: Option<&str>, paint: &Paint) -> String {
+    let Paint { error, warning, place, off } = paint;
+    let colour = if problem.severity == Severity::Error { error } else { warning };
+    let Problem { code, message, file, line: number, column, .. } = problem;
+    let gutter = number.to_string().len();
+    let mut text = format!("{colour}{}[{code}]{off}: {message}\n", problem.severity.as_str());
+    let _ = writeln!(text, "{place}{:gutter$}-->{off} {file}:{number}:{column}", "");
+    if let Some(line) = line {
+        let before = usize::try_from(*column).unwrap_or(1).saturating_sub(1);
+        let start = before.saturating_sub(MAX_SHOWN / 2);
+        let shown: String = line.chars().skip(start).take(MAX_SHOWN).collect();
+        let indent = before - start;
+        let _ = writeln!(text, "{place}{:gutter$} |{off}", "");
+        let _ = writeln!(text, "{place}{number} |{off} {shown}");
+        let _ = writeln!(text, "{place}{:gutter$} |{off} {:indent$}{colour}^{off}", "", "");
+    }
+    if let Some(help) = &problem.help {
+        let _ = writeln!(text, "{place}{:gutter$} ={off} help: {help}", "");
+    }
+    text
+}
+
+/// The line of a text; not one with control characters, which terminals would obey.
+fn line(text: &str, number: u32) -> Option<&str> {
+    let index = usize::try_from(number).ok()?.checked_sub(1)?;
+    text.lines().nth(index).filter(|line| !line.contains(char::is_control))
+}
+
+/// A short table of the limits.
+fn summary(policy: &Policy) -> String {
+    let mut rows = vec![["LIMIT", "ALLOWS", "KEY", "ALGORITHM", "MODE"].map(str::to_owned)];
+    for limit in policy.limits() {
+        let key = if limit.key.is_empty() { "-".to_owned() } else { limit.key.join(", ") };
+        let allows = format!("{} per {}", limit.limit, window_text(limit.window));
+        let words = [limit.algorithm.as_str(), limit.mode.as_str()].map(str::to_owned);
+        let [algorithm, mode] = words;
+        rows.push([limit.name.clone(), allows, key, algorithm, mode]);
+    }
+    let width = |column: usize| {
+        rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..5).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    let limits = policy.limits().len();
+    let _ = write!(text, "ok: {limits} limits, policy revision {}", policy.revision());
+    text
+}
+
+impl Paint {
+    const fn new(colours: bool) -> Self {
+        if colours {
+            Self { error: "\x1b[1;31m", warning: "\x1b[1;33m", place: "\x1b[34m", off: "\x1b[0m" }
+        } else {
+            Self { error: "", warning: "", place: "", off: "" }
+        }
+    }
+}

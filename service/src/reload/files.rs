@@ -1,0 +1,136 @@
+//! Reads limits files within bounds: which files there are, their text, and what cannot be read.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use sluicegate_limits::policy::yaml::MAX_FILE_BYTES;
+use sluicegate_limits::policy::{Compiled, Policy, Problem, Severity, SourceFile};
+
+/// The most limits files.
+pub const MAX_FILES: usize = 1_000;
+/// The most bytes of all limits files together.
+pub const MAX_TOTAL_BYTES: usize = 64 << 20;
+
+/// What was found at the paths of the limits.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The files that could be read, sorted by path.
+    pub files: Vec<SourceFile>,
+    /// What could not be read, and why.
+    pub problems: Vec<Problem>,
+}
+
+impl Sources {
+    /// Reads every file, and in every directory each `*.yaml` and `*.yml` whose name does not
+    /// begin with a dot; not recursive.
+    #[must_use]
+    pub fn read(paths: &[PathBuf]) -> Self {
+        let mut sources = Self::default();
+        let mut total = 0;
+        for path in sources.list(paths) {
+            match read_one(&path) {
+                Ok(file) => {
+                    total += file.text.len();
+                    sources.files.push(file);
+                }
+                Err(problem) => sources.problems.push(problem),
+            }
+            if total > MAX_TOTAL_BYTES {
+                let message = format!("the limits files have more than {MAX_TOTAL_BYTES} bytes");
+                sources.problems.push(problem("too_large", &path, message, None));
+                break;
+            }
+        }
+        sources
+    }
+
+    /// Compiles what was read; a file that could not be read is an error like any other.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn compile(&self) -> Result<Compiled, Vec<Problem>> {
+        // With no file to read, the only thing worth saying is why.
+        let compiled = match (self.files.is_empty(), self.problems.is_empty()) {
+            (true, false) => return Err(self.problems.clone()),
+            _ => Policy::compile(&self.files),
+        };
+        match compiled {
+            Ok(compiled) if self.problems.is_empty() => Ok(compiled),
+            Ok(_) => Err(self.problems.clone()),
+            Err(more) => Err(self.problems.iter().cloned().chain(more).collect()),
+        }
+    }
+
+    /// Names this content: equal exactly where nothing changed.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        };
+        for file in &self.files {
+            part(&file.name);
+            part(&file.text);
+        }
+        for problem in &self.problems {
+            part(&problem.file);
+            part(&problem.message);
+        }
+        hash.finalize().into()
+    }
+
+    fn list(&mut self, paths: &[PathBuf]) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        for path in paths {
+            if !path.is_dir() {
+                found.insert(path.clone());
+                continue;
+            }
+            let entries = match fs::read_dir(path) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    self.problems.push(unreadable(path, &error.to_string()));
+                    continue;
+                }
+            };
+            found.extend(entries.flatten().map(|e| e.path()).filter(|p| is_limits_file(p)));
+            if found.len() > MAX_FILES {
+                let message = format!("there are more than {MAX_FILES} limits files");
+                self.problems.push(problem("too_many_files", path, message, None));
+                found.clear();
+            }
+        }
+        found
+    }
+}
+
+fn is_limits_file(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|n| n.to_string_lossy().starts_with('.'));
+    let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    yaml && !hidden
+}
+
+fn read_one(path: &Path) -> Result<SourceFile, Problem> {
+    let failed = |error: std::io::Error| unreadable(path, &error.to_string());
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(unreadable(path, "it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    SourceFile::from_bytes(path.display().to_string(), bytes)
+}
+
+fn unreadable(path: &Path, why: &str) -> Problem {
+    problem("unreadable", path, format!("cannot be read: {why}"), None)
+}
+
+fn problem(code: &'static str, path: &Path, message: String, help: Option<String>) -> Problem {
+    let file = path.display().to_string();
+    Problem { severity: Severity::Error, code, message, file, line: 1, column: 1, help }
+}

@@ -1,0 +1,204 @@
+//! Settings: every source, every problem at once, and nothing secret in any message.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sluicegate::settings::{
+    AttributeSource, Overrides, Settings, SettingsError, StoreSettings, Unmatched, load,
+};
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("settings-{name}"));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn with(name: &str, text: &str, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    let file = folder(name).join("sluicegate.yaml");
+    fs::write(&file, text).unwrap();
+    load(&Overrides { file: Some(file), environment: Some(map(environment)), ..none() })
+}
+
+fn none() -> Overrides {
+    Overrides { environment: Some(HashMap::new()), ..Overrides::default() }
+}
+
+fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+/// The text of the error, which must name the file.
+fn refused(name: &str, text: &str) -> String {
+    let error = with(name, text, &[]).expect_err(name).to_string();
+    assert!(error.contains("sluicegate.yaml: "), "{error}");
+    error
+}
+
+const ISSUE: &str = r#"
+listeners:
+  grpc: { address: "127.0.0.1:8081", trust: ["127.0.0.0/8"] }
+  http: { address: "127.0.0.1:8080", trust: ["127.0.0.0/8"] }
+limits: ["limits/"]
+store: { url: "valkey://127.0.0.1:6379", username: gate, password_file: "store-password",
+         key_secret_file: "key-secret" }
+unmatched: allow
+replicas: { count: 2, rank: 0 }
+attributes:
+  tenant_id:     { header: x-tenant-id }
+  user_id:       { claim: sub }
+  client_id:     { header: x-client-id }
+  traffic_class: { context: traffic_class }
+  authenticated: { present: tenant_id }
+  ip_address:    { trusted_hops: 1 }
+"#;
+
+#[test]
+fn the_form_of_the_documents_is_read_and_paths_begin_at_the_file() {
+    let folder = folder("form");
+    let file = folder.join("sluicegate.yaml");
+    fs::write(&file, ISSUE).unwrap();
+    fs::write(folder.join("store-password"), "hush\n").unwrap();
+    fs::write(folder.join("key-secret"), "k".repeat(44) + "\n").unwrap();
+    let settings = load(&Overrides { file: Some(file), ..none() }).unwrap();
+    assert_eq!(settings.limits, [folder.join("limits/")]);
+    let StoreSettings::Valkey(store) = &settings.store else { panic!("not shared") };
+    assert_eq!(store.url.to_string(), "valkey://127.0.0.1:6379");
+    assert_eq!(store.timeout, Duration::from_millis(8));
+    assert_eq!(store.password.as_ref().unwrap().expose(), b"hush");
+    assert_eq!(settings.key_secret.expose(), "k".repeat(44).as_bytes());
+    assert_eq!((settings.replicas.count, settings.replicas.rank), (2, Some(0)));
+    let source = |name: &str| settings.attributes[name].clone();
+    assert_eq!(source("tenant_id"), AttributeSource::Header("x-tenant-id".into()));
+    assert_eq!(source("authenticated"), AttributeSource::Present("tenant_id".into()));
+    assert_eq!(source("ip_address"), AttributeSource::TrustedHops(1));
+    assert!(settings.listeners.grpc.trusts("127.0.0.9".parse().unwrap()));
+    assert!(!settings.listeners.grpc.trusts("::1".parse().unwrap()));
+    assert!(!format!("{settings:?}").contains("hush"));
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let file = folder("order").join("sluicegate.yaml");
+    let text = "unmatched: allow\nlimits: [a]\nreplicas: {count: 3}\nstore: memory\n";
+    fs::write(&file, text).unwrap();
+    let environment = map(&[
+        ("SLUICEGATE__UNMATCHED", "deny"),
+        ("SLUICEGATE__REPLICAS__COUNT", "4"),
+        ("SLUICEGATE__LISTENERS__GRPC__ADDRESS", "127.0.0.1:1"),
+        ("SLUICEGATE__LIMITS", "b.yaml, c.yaml"),
+        ("SLUICEGATE__STORE__URL", "valkey://[::1]:7000"),
+        ("SLUICEGATE_VALKEY", "is no setting"),
+    ]);
+    let mut overrides = Overrides {
+        file: Some(file),
+        grpc_address: Some("127.0.0.1:2".into()),
+        environment: Some(environment),
+        ..Overrides::default()
+    };
+    let settings = load(&overrides).unwrap();
+    assert_eq!(settings.unmatched, Unmatched::Deny);
+    assert_eq!(settings.replicas.count, 4);
+    assert_eq!(settings.listeners.grpc.address.port(), 2);
+    assert_eq!(settings.limits, [PathBuf::from("b.yaml"), PathBuf::from("c.yaml")]);
+    let StoreSettings::Valkey(store) = &settings.store else { panic!("not shared") };
+    assert_eq!(store.url.to_string(), "valkey://[::1]:7000");
+    assert!(settings.warnings.iter().any(|w| w.contains("development secret")));
+    overrides.limits = vec!["d.yaml".into()];
+    overrides.store = Some("memory".into());
+    let settings = load(&overrides).unwrap();
+    assert_eq!(settings.limits, [PathBuf::from("d.yaml")]);
+    assert!(matches!(settings.store, StoreSettings::Memory));
+}
+
+#[test]
+fn an_unknown_setting_is_named_with_its_full_key() {
+    let error = refused("unknown", "listeners: {grpc: {adress: '127.0.0.1:1'}}\nstor: memory");
+    assert!(error.contains("listeners.grpc.adress: unknown setting"), "{error}");
+    assert!(error.contains("did you mean `address`?"), "{error}");
+    assert!(error.contains("stor: unknown setting"), "{error}");
+    let environment = [("SLUICEGATE__STORE__TIMEOUT", "8"), ("SLUICEGATE__STORE__URL", "memory")];
+    let error = with("environment", "{}", &environment).expect_err("unknown").to_string();
+    assert!(error.contains("environment SLUICEGATE__STORE__TIMEOUT: store.timeout"), "{error}");
+    assert!(error.contains("did you mean `timeout_ms`?"), "{error}");
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let error = refused(
+        "all",
+        "listeners: {http: {address: here, trust: [everybody], max_connections: 0}}
+unmatched: maybe
+replicas: {count: 2, rank: 2}
+attributes: {tenant_id: {header: 'a b'}, user_id: {}, path: {header: x}, a: {present: b}}
+decision_records: {sampled_share: 1.5}
+log: [1]
+store: {url: 'http://x', timeout_ms: -1}
+threads: many",
+    );
+    for key in [
+        "listeners.http.address",
+        "listeners.http.trust",
+        "listeners.http.max_connections",
+        "unmatched",
+        "replicas.rank",
+        "attributes.tenant_id.header",
+        "attributes.user_id",
+        "attributes.path",
+        "attributes.a.present",
+        "decision_records.sampled_share",
+        "log",
+        "store.url",
+        "store.timeout_ms",
+        "threads",
+    ] {
+        assert!(error.contains(&format!(": {key}: ")), "{key} in\n{error}");
+    }
+}
+
+#[test]
+fn a_missing_secret_prints_the_command_that_makes_one() {
+    let error =
+        refused("secret", "store: {url: 'valkey://store:6379', key_secret_file: key-secret}");
+    assert!(error.contains("store.key_secret_file: cannot read"), "{error}");
+    assert!(error.contains("head -c 32 /dev/urandom | base64 > "), "{error}");
+    let error = refused("none", "store: {url: 'valkey://store:6379'}");
+    assert!(error.contains("store.key_secret_file: is missing"), "{error}");
+}
+
+#[test]
+fn credentials_in_a_url_are_used_and_never_shown() {
+    let settings = with("url", "store: {url: 'redis://gate:hush@localhost:1/3'}", &[]).unwrap();
+    let StoreSettings::Valkey(store) = &settings.store else { panic!("not shared") };
+    assert_eq!(store.url.to_string(), "valkey://localhost:1/3");
+    assert_eq!(store.username.as_deref(), Some("gate"));
+    assert_eq!(store.password.as_ref().unwrap().expose(), b"hush");
+    assert!(!format!("{settings:?}").contains("hush"));
+    let error = refused("bad-url", "store: {url: 'redis://gate:hush@localhost:none'}");
+    assert!(!error.contains("hush"), "{error}");
+}
+
+#[test]
+fn what_is_no_settings_file_is_refused() {
+    for text in ["a: [", "- 1", "a: 1\na: 2", "'x'", "{}\n---\n{}"] {
+        refused("broken", text);
+    }
+    let missing = Overrides { file: Some("no-such-file.yaml".into()), ..none() };
+    let error = load(&missing).expect_err("missing").to_string();
+    assert!(error.contains("no-such-file.yaml: cannot be read"), "{error}");
+}
+
+#[test]
+fn off_loopback_without_tls_is_warned_about() {
+    let settings = with("open", "listeners: {grpc: {address: '0.0.0.0:8081'}}", &[]).unwrap();
+    assert!(settings.warnings[0].contains("listeners.grpc"), "{:?}", settings.warnings);
+}
