@@ -1,1 +1,44 @@
-//! Warm-up.
+//! The client of Sluicegate: asks the service whether a request may pass its limits, over native
+//! gRPC, with a deadline for each call and typed verdicts.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use sluicegate_client::{CheckError, Client, Request, RetryAfter};
+//!
+//! # async fn export(client: &Client) -> Result<(), CheckError> {
+//! let request = Request::new()
+//!     .with("tenant_id", "acme")
+//!     .with("method", "POST")
+//!     .with("path", "/v1/reports/export")
+//!     .with("authenticated", true);
+//! let verdict = client.check(&request, Duration::from_millis(20)).await?;
+//! if !verdict.allowed {
+//!     match verdict.retry_after {
+//!         RetryAfter::For(wait) => println!("try again in {wait} µs"),
+//!         RetryAfter::Never => println!("this can never pass"),
+//!         RetryAfter::None => println!("denied: {:?}", verdict.reason),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! # let client = Client::connect("http://127.0.0.1:8081");
+//! ```
+//!
+//! **Nothing is sent twice.** A check takes tokens, and one that timed out or lost its connection
+//! may have taken them: sending it again could charge the request twice. So an error is an answer
+//! that the caller has to decide on: let the request pass, or not.
+
+mod error;
+mod remote;
+mod request;
+mod verdict;
+
+pub use error::{CheckError, InvalidEndpoint};
+pub use remote::{Client, MAX_BATCH};
+pub use request::{Request, Value};
+pub use sluicegate_limits::counter::Wait as RetryAfter;
+pub use sluicegate_limits::policy::Mode;
+pub use sluicegate_limits::time::{Micros, Tokens};
+pub use sluicegate_limits::verdict::Reason as KnownReason;
+pub use verdict::{LimitVerdict, Reason, Verdict};
