@@ -39,7 +39,7 @@ pub struct Attributes {
 }
 
 /// Collects facts into [`Attributes`].
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct AttributesBuilder {
     text: String,
     entries: Vec<Entry>,
@@ -89,10 +89,10 @@ impl fmt::Display for InvalidAttribute {
 impl std::error::Error for InvalidAttribute {}
 
 impl AttributesBuilder {
-    /// Nothing is known yet.
+    /// Nothing is known yet. There is room for the facts of a usual request.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { text: String::with_capacity(256), entries: Vec::with_capacity(12) }
     }
 
     /// Adds a fact, in its canonical form. An empty value adds nothing.
@@ -191,6 +191,12 @@ impl Default for Attributes {
     /// A request that nothing is known of.
     fn default() -> Self {
         AttributesBuilder::new().finish()
+    }
+}
+
+impl Default for AttributesBuilder {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
