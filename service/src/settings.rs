@@ -22,6 +22,7 @@ pub use load::{DEFAULT_FILE, Overrides, SettingsError, SettingsProblem, load};
 pub use origins::AttributeSource;
 pub use reader::SettingRow;
 pub use secret::Secret;
+pub use sluicegate_limits::headers::HeaderStyle;
 pub use store::{StoreSettings, StoreUrl, ValkeySettings};
 
 /// Everything that is set for one replica.
@@ -118,19 +119,6 @@ pub struct Replicas {
 pub struct Jwt {
     /// The key of the payload in the metadata of Envoy's `jwt_authn` filter.
     pub payload_key: String,
-}
-
-/// Which RateLimit headers the answers carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderStyle {
-    /// `RateLimit` and `RateLimit-Policy` as in draft 11.
-    Draft11,
-    /// `RateLimit-Limit`, `-Remaining` and `-Reset` as in draft 03.
-    Draft03,
-    /// `X-RateLimit-*`.
-    Legacy,
-    /// No such headers.
-    None,
 }
 
 /// How a personal value is made unreadable.

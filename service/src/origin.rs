@@ -1,0 +1,214 @@
+//! Where the attributes of a gateway's request come from: the settings' `attributes:` applied to
+//! one `CheckRequest` of Envoy.
+//!
+//! Without a mapping nothing that the client wrote is believed but what routing needs: method, path
+//! and host; the address is the one that Envoy determined. A mapping names what the gateway vouches
+//! for. A source that is not there, or is empty, leaves its attribute absent.
+//!
+//! Envoy joins the values of a repeated header by commas, so a comma in the one value cannot be
+//! told from a repetition. Both are refused, because a client that can add a header would otherwise
+//! get a counter of its own for each value it adds. With `encode_raw_headers: true` Envoy sends the
+//! values one by one: then only a repetition is refused, and a comma is a character like any other.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
+use sluicegate_limits::attributes::{Attributes, AttributesBuilder, InvalidAttribute};
+use sluicegate_proto::ext_authz::attribute_context::HttpRequest;
+use sluicegate_proto::ext_authz::core::address::Address;
+use sluicegate_proto::ext_authz::{AttributeContext, attribute_context};
+
+use crate::settings::{AttributeSource, Jwt};
+
+/// The namespace in which Envoy's `jwt_authn` filter leaves the payload of a verified token.
+const JWT_NAMESPACE: &str = "envoy.filters.http.jwt_authn";
+/// The largest whole number that a claim can carry exactly: its numbers are doubles.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Why the attributes of a gateway's request were refused. Names the source, never its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidOrigin {
+    /// The mapped header is there more than once, or its one value has a comma.
+    RepeatedHeader(String),
+    /// The mapped header is not UTF-8.
+    BinaryHeader(String),
+    /// The mapped claim is an object or a list.
+    ComposedClaim(String),
+    /// The value does not have the form that its attribute needs.
+    Attribute(InvalidAttribute),
+}
+
+/// The settings' mapping, ready to be applied.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    sources: Vec<(String, AttributeSource)>,
+    jwt_payload_key: String,
+}
+
+impl Origin {
+    /// Takes the mapping of the settings.
+    #[must_use]
+    pub fn new(attributes: &BTreeMap<String, AttributeSource>, jwt: &Jwt) -> Self {
+        let is_present =
+            |(_, source): &(String, AttributeSource)| matches!(source, AttributeSource::Present(_));
+        let mut sources: Vec<_> =
+            attributes.iter().map(|(name, source)| (name.clone(), source.clone())).collect();
+        // The address of a gateway's request is always the gateway's own finding.
+        sources.retain(|(name, _)| name != "ip_address");
+        // What asks whether another attribute is present comes after all of those.
+        sources.sort_by_key(is_present);
+        Self { sources, jwt_payload_key: jwt.payload_key.clone() }
+    }
+
+    /// The attributes of one request that a gateway asks about.
+    ///
+    /// # Errors
+    /// Where a mapped header is repeated, or a value does not have the form it needs.
+    pub fn attributes(&self, context: &AttributeContext) -> Result<Attributes, InvalidOrigin> {
+        let http = context.request.as_ref().and_then(|request| request.http.as_ref());
+        let mut attributes = AttributesBuilder::new();
+        let mut present = Vec::new();
+        let facts = [
+            ("ip_address", context.source.as_ref().and_then(address)),
+            ("method", http.map(|http| http.method.as_str())),
+            ("path", http.map(|http| http.path.as_str())),
+            ("host", http.map(|http| http.host.as_str())),
+        ];
+        for (name, value) in facts {
+            // A mapping of `host` replaces what the request says of itself.
+            if self.sources.iter().all(|(mapped, _)| mapped != name) {
+                attributes.set(name, value.unwrap_or_default())?;
+            }
+        }
+        for (name, source) in &self.sources {
+            let value = match source {
+                AttributeSource::Present(of) => Some(present.contains(&of.as_str()).to_string()),
+                other => self.value(other, context, http)?,
+            };
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                attributes.set(name, &value)?;
+                present.push(name.as_str());
+            }
+        }
+        Ok(attributes.finish())
+    }
+
+    fn value(
+        &self,
+        source: &AttributeSource,
+        context: &AttributeContext,
+        http: Option<&HttpRequest>,
+    ) -> Result<Option<String>, InvalidOrigin> {
+        match source {
+            AttributeSource::Header(name) => match http {
+                Some(http) => header(http, name),
+                None => Ok(None),
+            },
+            AttributeSource::Claim(name) => self.claim(context, name),
+            AttributeSource::Context(name) => Ok(context.context_extensions.get(name).cloned()),
+            // Presence is known only after all others, and hops are for the HTTP doors.
+            AttributeSource::Present(_) | AttributeSource::TrustedHops(_) => Ok(None),
+        }
+    }
+
+    fn claim(
+        &self,
+        context: &AttributeContext,
+        name: &str,
+    ) -> Result<Option<String>, InvalidOrigin> {
+        let metadata = context.metadata_context.as_ref();
+        let payload = metadata
+            .and_then(|metadata| metadata.filter_metadata.get(JWT_NAMESPACE))
+            .and_then(|namespace| namespace.fields.get(&self.jwt_payload_key))
+            .and_then(as_object);
+        match payload.and_then(|payload| find(payload, name)).and_then(|v| v.kind.as_ref()) {
+            None | Some(Kind::NullValue(_)) => Ok(None),
+            Some(Kind::StringValue(text)) => Ok(Some(text.clone())),
+            Some(Kind::BoolValue(flag)) => Ok(Some(flag.to_string())),
+            Some(Kind::NumberValue(number)) => Ok(Some(digits(*number))),
+            Some(Kind::StructValue(_) | Kind::ListValue(_)) => {
+                Err(InvalidOrigin::ComposedClaim(name.to_owned()))
+            }
+        }
+    }
+}
+
+impl From<InvalidAttribute> for InvalidOrigin {
+    fn from(error: InvalidAttribute) -> Self {
+        Self::Attribute(error)
+    }
+}
+
+impl fmt::Display for InvalidOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RepeatedHeader(name) => write!(f, "header `{name}` is repeated or has a comma"),
+            Self::BinaryHeader(name) => write!(f, "header `{name}` is not UTF-8"),
+            Self::ComposedClaim(name) => {
+                write!(f, "claim `{name}` is an object or a list; map one of its members")
+            }
+            Self::Attribute(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for InvalidOrigin {}
+
+/// The address of the client, as the gateway determined it.
+fn address(source: &attribute_context::Peer) -> Option<&str> {
+    match source.address.as_ref()?.address.as_ref()? {
+        Address::SocketAddress(socket) => Some(&socket.address),
+        Address::Pipe(_) | Address::EnvoyInternalAddress(_) => None,
+    }
+}
+
+/// The one value of a header; `name` is lower case, as the gateway spells them.
+fn header(http: &HttpRequest, name: &str) -> Result<Option<String>, InvalidOrigin> {
+    let joined = http.headers.get(name).map(String::as_str);
+    if joined.is_some_and(|value| value.contains(',')) {
+        return Err(InvalidOrigin::RepeatedHeader(name.to_owned()));
+    }
+    let listed = http.header_map.iter().flat_map(|map| &map.headers);
+    let mut values = listed.filter(|header| header.key.eq_ignore_ascii_case(name)).map(|header| {
+        match header.raw_value.as_ref() {
+            [] => Ok(header.value.as_str()),
+            raw => str::from_utf8(raw).map_err(|_| InvalidOrigin::BinaryHeader(name.to_owned())),
+        }
+    });
+    let value = values.next().transpose()?.or(joined);
+    if values.next().is_some() {
+        return Err(InvalidOrigin::RepeatedHeader(name.to_owned()));
+    }
+    Ok(value.map(|value| value.trim_ascii().to_owned()))
+}
+
+/// A claim by its whole name; else every dot in the name may step into an object.
+fn find<'a>(object: &'a Struct, name: &str) -> Option<&'a Value> {
+    object.fields.get(name).or_else(|| {
+        name.match_indices('.').find_map(|(dot, _)| {
+            let (outer, inner) = (name.get(..dot)?, name.get(dot + 1..)?);
+            find(as_object(object.fields.get(outer)?)?, inner)
+        })
+    })
+}
+
+fn as_object(value: &Value) -> Option<&Struct> {
+    match value.kind.as_ref()? {
+        Kind::StructValue(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// A whole number as its digits, as the token had it; any other as short as possible.
+fn digits(number: f64) -> String {
+    if number.fract() == 0.0 && number.abs() <= MAX_EXACT {
+        format!("{number:.0}")
+    } else {
+        number.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests;

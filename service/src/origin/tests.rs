@@ -1,0 +1,158 @@
+//! What a gateway's request may and may not say.
+
+use std::collections::HashMap;
+
+use sluicegate_proto::ext_authz::attribute_context::{Peer, Request};
+use sluicegate_proto::ext_authz::core::{
+    Address as AnyAddress, HeaderMap, HeaderValue, Metadata, SocketAddress,
+};
+
+use super::*;
+
+fn origin(sources: &[(&str, AttributeSource)]) -> Origin {
+    let sources = sources.iter().map(|(name, source)| ((*name).to_owned(), source.clone()));
+    Origin::new(&sources.collect(), &Jwt { payload_key: "jwt_payload".to_owned() })
+}
+
+fn tenant() -> Origin {
+    origin(&[
+        ("tenant_id", AttributeSource::Header("x-tenant-id".to_owned())),
+        ("authenticated", AttributeSource::Present("tenant_id".to_owned())),
+    ])
+}
+
+fn context(headers: &[(&str, &str)]) -> AttributeContext {
+    let socket = SocketAddress { address: "::ffff:127.0.0.2".to_owned(), ..Default::default() };
+    let address = AnyAddress { address: Some(Address::SocketAddress(socket)) };
+    let http = HttpRequest {
+        method: "GET".to_owned(),
+        path: "/v1//a?b=c".to_owned(),
+        host: "API.example.com".to_owned(),
+        headers: headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        ..Default::default()
+    };
+    AttributeContext {
+        source: Some(Peer { address: Some(address), ..Default::default() }),
+        request: Some(Request { http: Some(http), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+fn raw(headers: &[(&str, &[u8])]) -> AttributeContext {
+    let mut context = context(&[]);
+    let headers = headers.iter().map(|(key, value)| HeaderValue {
+        key: (*key).to_owned(),
+        raw_value: value.to_vec().into(),
+        ..Default::default()
+    });
+    let map = HeaderMap { headers: headers.collect() };
+    context.request.as_mut().unwrap().http.as_mut().unwrap().header_map = Some(map);
+    context
+}
+
+fn object(fields: Vec<(&str, Kind)>) -> Kind {
+    let value = |(name, kind): (&str, Kind)| (name.to_owned(), Value { kind: Some(kind) });
+    Kind::StructValue(Struct { fields: fields.into_iter().map(value).collect() })
+}
+
+fn with_payload(payload: Vec<(&str, Kind)>) -> AttributeContext {
+    let Kind::StructValue(namespace) = object(vec![("jwt_payload", object(payload))]) else {
+        unreachable!()
+    };
+    let mut context = context(&[]);
+    context.metadata_context = Some(Metadata {
+        filter_metadata: HashMap::from([(JWT_NAMESPACE.to_owned(), namespace)]),
+        ..Default::default()
+    });
+    context
+}
+
+fn claim(name: &str, context: &AttributeContext) -> Result<Option<String>, InvalidOrigin> {
+    let origin = origin(&[("user_id", AttributeSource::Claim(name.to_owned()))]);
+    Ok(origin.attributes(context)?.get("user_id").map(str::to_owned))
+}
+
+#[test]
+fn without_a_mapping_no_header_is_believed() {
+    let attributes = origin(&[]).attributes(&context(&[("x-tenant-id", "acme")])).unwrap();
+    let facts: Vec<_> = attributes.iter().collect();
+    let expected = [
+        ("authenticated", "false"),
+        ("host", "api.example.com"),
+        ("ip_address", "127.0.0.2"),
+        ("method", "GET"),
+        ("path", "/v1/a"),
+    ];
+    assert_eq!(facts, expected);
+}
+
+#[test]
+fn a_mapped_header_authenticates_and_an_empty_one_does_not() {
+    let found = tenant().attributes(&context(&[("x-tenant-id", " acme ")])).unwrap();
+    assert_eq!((found.get("tenant_id"), found.get("authenticated")), (Some("acme"), Some("true")));
+    for headers in [&[][..], &[("x-tenant-id", "")], &[("x-tenant-id", "  ")]] {
+        let found = tenant().attributes(&context(headers)).unwrap();
+        assert_eq!((found.get("tenant_id"), found.get("authenticated")), (None, Some("false")));
+    }
+}
+
+#[test]
+fn a_repeated_header_is_refused_however_the_gateway_sends_it() {
+    let repeated = Err(InvalidOrigin::RepeatedHeader("x-tenant-id".to_owned()));
+    assert_eq!(tenant().attributes(&context(&[("x-tenant-id", "acme,evil")])), repeated);
+    let twice: [(&str, &[u8]); 2] = [("x-tenant-id", b"acme"), ("X-Tenant-Id", b"evil")];
+    assert_eq!(tenant().attributes(&raw(&twice)), repeated);
+    // One by one, a comma is a character like any other, and bytes that are no text are seen.
+    let comma = tenant().attributes(&raw(&[("x-tenant-id", b"a,b")])).unwrap();
+    assert_eq!(comma.get("tenant_id"), Some("a,b"));
+    let binary = InvalidOrigin::BinaryHeader("x-tenant-id".to_owned());
+    assert_eq!(tenant().attributes(&raw(&[("x-tenant-id", b"\xff")])), Err(binary));
+}
+
+#[test]
+fn a_claim_is_found_by_its_whole_name_and_by_steps() {
+    let text = |text: &str| Kind::StringValue(text.to_owned());
+    let context = with_payload(vec![
+        ("sub", text("alice")),
+        ("https://example.com/tenant", text("acme")),
+        ("org", object(vec![("team.name", text("red")), ("size", Kind::NumberValue(1e15))])),
+        ("score", Kind::NumberValue(0.5)),
+        ("admin", Kind::BoolValue(true)),
+        ("none", Kind::NullValue(0)),
+    ]);
+    let found = |name: &str| claim(name, &context).unwrap();
+    assert_eq!(found("sub").as_deref(), Some("alice"));
+    assert_eq!(found("https://example.com/tenant").as_deref(), Some("acme"));
+    assert_eq!(found("org.team.name").as_deref(), Some("red"));
+    assert_eq!(found("org.size").as_deref(), Some("1000000000000000"));
+    assert_eq!(found("score").as_deref(), Some("0.5"));
+    assert_eq!(found("admin").as_deref(), Some("true"));
+    for absent in ["none", "nobody", "sub.x", "org.team"] {
+        assert_eq!(found(absent), None, "{absent}");
+    }
+    assert_eq!(claim("org", &context), Err(InvalidOrigin::ComposedClaim("org".to_owned())));
+}
+
+#[test]
+fn a_claim_without_a_verified_token_is_absent() {
+    assert_eq!(claim("sub", &context(&[("sub", "alice")])).unwrap(), None);
+}
+
+#[test]
+fn the_address_is_always_the_gateways_finding() {
+    let origin = origin(&[
+        ("ip_address", AttributeSource::TrustedHops(1)),
+        ("traffic_class", AttributeSource::Context("class".to_owned())),
+    ]);
+    let mut context = context(&[("x-forwarded-for", "10.0.0.1")]);
+    context.context_extensions.insert("class".to_owned(), "partner".to_owned());
+    let found = origin.attributes(&context).unwrap();
+    assert_eq!(found.get("ip_address"), Some("127.0.0.2"));
+    assert_eq!(found.get("traffic_class"), Some("partner"));
+}
+
+#[test]
+fn a_request_without_anything_has_no_facts() {
+    let found = tenant().attributes(&AttributeContext::default()).unwrap();
+    assert_eq!(found.iter().collect::<Vec<_>>(), [("authenticated", "false")]);
+}

@@ -1,0 +1,110 @@
+//! The acceptor: takes connections off a listener and deals them to the cores in turn.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::TcpListener;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Bound, Door};
+use crate::lifecycle::{Lifecycle, Phase};
+
+/// How long the acceptor rests when the process has no file descriptor left: connections that end
+/// meanwhile free some.
+const REST: Duration = Duration::from_millis(100);
+
+/// A connection on its way to a core.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) door: Arc<Door>,
+    pub(super) place: Place,
+}
+
+/// One of the places for open connections; free again when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    open: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(door: &Door) -> Option<Self> {
+        let permit = Arc::clone(&door.free).try_acquire_owned().ok()?;
+        door.metrics.open.inc();
+        Some(Self { open: door.metrics.open.clone(), _permit: permit })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+/// Accepts until the process closes.
+pub(super) async fn run(bound: &Bound, cores: &[UnboundedSender<Accepted>], lifecycle: &Lifecycle) {
+    let listener = match bound.socket.try_clone().and_then(TcpListener::from_std) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, address = %bound.address, "cannot accept connections");
+            return;
+        }
+    };
+    let mut phase = lifecycle.subscribe();
+    let mut turns = cores.iter().cycle();
+    let mut resting = false;
+    loop {
+        let accepted = tokio::select! {
+            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                resting = false;
+                let dealt = turns.next().map(|core| deal(bound, stream, peer, core));
+                if let Some(Err(error)) = dealt {
+                    tracing::debug!(%error, "a connection was lost before it was served");
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if !resting {
+                    tracing::warn!(%error, address = %bound.address, "cannot accept for now");
+                }
+                resting = true;
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+/// Hands a connection to a core, or closes it where the listener is full.
+fn deal(
+    bound: &Bound,
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    core: &UnboundedSender<Accepted>,
+) -> io::Result<()> {
+    let Some(place) = Place::take(&bound.door) else {
+        bound.door.metrics.refused.inc();
+        return Ok(());
+    };
+    stream.set_nodelay(true)?;
+    // The core polls it with its own handle, so this runtime has to let it go.
+    let stream = stream.into_std()?;
+    let accepted = Accepted { stream, peer, door: Arc::clone(&bound.door), place };
+    // A core ends only after the acceptor; a connection that finds none is closed by the drop.
+    core.send(accepted).map_err(|_| io::ErrorKind::NotConnected.into())
+}
+
+/// Whether only the connection at hand failed, so that the next can be accepted at once.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
