@@ -10,7 +10,10 @@ use sluicegate_limits::time::Timestamp;
 use crate::clock;
 use crate::metrics::BreakerState;
 
+pub mod breaker;
 pub mod valkey;
+
+use valkey::ValkeyHandle;
 
 /// Why the store decided nothing, or nothing that can be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct StoreAnswer {
 pub enum Store {
     /// In this process, shared by all cores.
     Memory(Arc<Memory>),
+    /// A connection of this core to the shared store.
+    Valkey(Arc<ValkeyHandle>),
 }
 
 impl Store {
@@ -65,6 +70,7 @@ impl Store {
                 let outcome = outcome.map_err(|_| StoreError::Stale)?;
                 Ok(StoreAnswer { outcome, generation: Timestamp::ZERO })
             }
+            Self::Valkey(handle) => handle.decide(check, deadline).await,
         }
     }
 
@@ -73,6 +79,7 @@ impl Store {
     pub fn now(&self) -> Timestamp {
         match self {
             Self::Memory(_) => clock::now(),
+            Self::Valkey(handle) => handle.now(),
         }
     }
 
@@ -81,6 +88,7 @@ impl Store {
     pub fn breaker(&self) -> BreakerState {
         match self {
             Self::Memory(_) => BreakerState::Closed,
+            Self::Valkey(handle) => handle.node().breaker(),
         }
     }
 }

@@ -1,6 +1,28 @@
 //! The shared store: one script on Valkey or Redis, the same arithmetic and the same bytes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use sluicegate_limits::decide::Check;
+use sluicegate_limits::time::Timestamp;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout_at;
+
+mod batch;
+mod connection;
 pub mod packing;
+mod store_clock;
+
+use batch::{Driver, Job, MOST_ASKS};
+use store_clock::StoreClock;
+
+use super::breaker::Breaker;
+use super::{StoreAnswer, StoreError};
+use crate::clock;
+use crate::metrics::BreakerState;
+use crate::settings::ValkeySettings;
 
 /// The script that decides; its parts are the twins of the modules of `limits::counter`.
 pub const SCRIPT: &str = concat!(
@@ -13,3 +35,117 @@ pub const SCRIPT: &str = concat!(
     include_str!("valkey/script/counter.lua"),
     include_str!("valkey/script/decide.lua"),
 );
+
+/// Checks of one core that may wait; more are refused.
+const MOST_WAITING: usize = 4_096;
+/// What the caller needs after the store's answer, to answer in turn.
+const ANSWER_MARGIN: Duration = Duration::from_millis(2);
+
+/// One server, as all cores see it.
+#[derive(Debug)]
+pub struct ValkeyNode {
+    settings: ValkeySettings,
+    breaker: Arc<Breaker>,
+    warned_of_eviction: AtomicBool,
+    calls: AtomicU64,
+    checks: AtomicU64,
+}
+
+/// The way of one core to the server: a queue, and the task that empties it.
+#[derive(Debug)]
+pub struct ValkeyHandle {
+    node: Arc<ValkeyNode>,
+    clock: Arc<StoreClock>,
+    queue: mpsc::Sender<Job>,
+}
+
+impl ValkeyNode {
+    /// Connects to nothing yet.
+    #[must_use]
+    pub fn new(settings: ValkeySettings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            breaker: Arc::default(),
+            warned_of_eviction: AtomicBool::new(false),
+            calls: AtomicU64::new(0),
+            checks: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether the server is used, tried, or left alone.
+    #[must_use]
+    pub fn breaker(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
+    /// Calls made since the start, answered or not.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Relaxed)
+    }
+
+    /// The checks in those calls.
+    #[must_use]
+    pub fn checks(&self) -> u64 {
+        self.checks.load(Relaxed)
+    }
+
+    fn count_call(&self, checks: usize) {
+        self.calls.fetch_add(1, Relaxed);
+        self.checks.fetch_add(checks as u64, Relaxed);
+    }
+}
+
+impl ValkeyHandle {
+    /// Starts the task of one core, on the runtime that this is called on. It connects when the
+    /// first check comes, and ends with the handle.
+    #[must_use]
+    pub fn start(node: Arc<ValkeyNode>) -> Arc<Self> {
+        let (queue, jobs) = mpsc::channel(MOST_WAITING);
+        let clock = Arc::new(StoreClock::new(clock::instant()));
+        tokio::spawn(Driver::new(Arc::clone(&node), Arc::clone(&clock), jobs).run());
+        Arc::new(Self { node, clock, queue })
+    }
+
+    /// The server that this leads to.
+    #[must_use]
+    pub fn node(&self) -> &Arc<ValkeyNode> {
+        &self.node
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) async fn decide(
+        &self,
+        check: Check,
+        deadline: Instant,
+    ) -> Result<StoreAnswer, StoreError> {
+        if !self.node.breaker.is_closed() {
+            return Err(StoreError::Breaker);
+        }
+        if check.len() > MOST_ASKS {
+            return Err(StoreError::Refused(format!("more than {MOST_ASKS} limits in one check")));
+        }
+        let now = clock::instant();
+        let latest = deadline.checked_sub(ANSWER_MARGIN).unwrap_or(now);
+        let deadline = latest.min(now + self.node.settings.timeout);
+        if deadline <= now {
+            return Err(StoreError::Timeout);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send(Job { check, deadline, answer }).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Overloaded,
+            TrySendError::Closed(_) => gone(),
+        })?;
+        match timeout_at(deadline.into(), answered).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(gone())),
+            Err(_) => Err(StoreError::Timeout),
+        }
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the task of this core's connection has ended".into())
+}

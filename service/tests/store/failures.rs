@@ -1,0 +1,238 @@
+//! What happens when the server, the network or the stored bytes fail.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sluicegate::clock;
+use sluicegate::metrics::BreakerState;
+use sluicegate::store::{Store, StoreError};
+use sluicegate_limits::counter::Op;
+
+use crate::proxy::Proxy;
+use crate::valkey::ValkeyServer;
+use crate::world::{
+    PATIENCE, answered, ask, command, direct, hourly, left, login, passes, run, soon, start, store,
+    take,
+};
+
+/// Short enough to wait for, long enough to be kept by a busy machine.
+const SHORT: Duration = Duration::from_millis(100);
+
+/// The only rights that the service needs; `docs/store.md` has the same line.
+const RIGHTS: &str = "~sg* resetchannels -@all +evalsha +script|load +time +mget +set +msetex \
+                      +del +hello +info +client|setinfo";
+
+fn handle(store: &Store) -> (u64, u64) {
+    let Store::Valkey(handle) = store else { panic!("a shared store") };
+    (handle.node().calls(), handle.node().checks())
+}
+
+#[test]
+fn checks_that_wait_go_together_and_each_sees_those_before() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let store = store(server.port(), PATIENCE);
+        let all = (0..200).map(|_| store.decide(vec![take(1, 100)], soon()));
+        let outcomes: Vec<_> = join_all(all)
+            .await
+            .into_iter()
+            .map(|answer| {
+                let outcome = answer.expect("the store answers").outcome;
+                (outcome.allowed, outcome.replies[0].left.get())
+            })
+            .collect();
+        let expected: Vec<_> = (0..200).map(|n| (n < 100, 99_u64.saturating_sub(n))).collect();
+        assert_eq!(outcomes, expected);
+        assert_eq!(handle(&store), (2, 200), "128 checks, then the rest");
+    });
+}
+
+#[test]
+fn a_check_past_its_deadline_is_not_sent() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let store = store(server.port(), PATIENCE);
+        let now = clock::instant();
+        let answer = store.decide(vec![take(1, 5)], now + Duration::from_millis(1)).await;
+        assert_eq!(answer, Err(StoreError::Timeout), "2 ms are the caller's");
+        assert_eq!(handle(&store), (0, 0));
+    });
+}
+
+#[test]
+fn a_debit_whose_answer_was_lost_is_not_sent_again() {
+    let server = ValkeyServer::start(&[]);
+    let proxy = Proxy::to(server.port());
+    run(async {
+        let store = store(proxy.port(), PATIENCE);
+        for turn in 0..10 {
+            let before = left(&store, 1, 100).await;
+            proxy.lose_next_answer();
+            let answer = passes(&store, 1, 100).await;
+            assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{turn}: {answer:?}");
+            assert_eq!(left(&store, 1, 100).await, before - 1, "executed once");
+        }
+        assert_eq!(store.breaker(), BreakerState::Closed);
+    });
+}
+
+#[test]
+fn a_stalled_server_debits_no_backlog_that_nobody_waits_for() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let store = store(server.port(), SHORT);
+        answered(&store, take(1, 100)).await;
+        server.stop();
+        while store.breaker() == BreakerState::Closed {
+            let errors = join_all((0..20).map(|_| passes(&store, 1, 100))).await;
+            assert!(errors.iter().all(Result::is_err), "{errors:?}");
+        }
+        assert_eq!(passes(&store, 1, 100).await, Err(StoreError::Breaker));
+        server.cont();
+        assert_eq!(left(&store, 1, 100).await, 99, "every call of the backlog was late");
+        assert_eq!(store.breaker(), BreakerState::Closed);
+    });
+}
+
+#[test]
+fn more_checks_than_may_wait_are_refused_at_once() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let store = store(server.port(), SHORT);
+        answered(&store, take(1, 10)).await;
+        server.stop();
+        let answers = join_all((0..4_200).map(|_| passes(&store, 1, 10))).await;
+        let overloaded = |answer: &&_| matches!(answer, Err(StoreError::Overloaded));
+        assert_eq!(answers.iter().filter(overloaded).count(), 4_200 - 4_096);
+        server.cont();
+    });
+}
+
+#[test]
+fn a_store_that_came_back_empty_has_another_generation() {
+    let mut server = ValkeyServer::start(&[]);
+    run(async {
+        let store = store(server.port(), PATIENCE);
+        let before = answered(&store, take(1, 10)).await;
+        let again = answered(&store, take(1, 10)).await;
+        assert_eq!(before.generation, again.generation);
+        server.kill();
+        assert!(passes(&store, 1, 10).await.is_err());
+        server.restart();
+        let after = answered(&store, take(1, 10)).await;
+        assert_eq!(after.outcome.replies[0].left.get(), 9);
+        assert!(after.generation > before.generation);
+    });
+}
+
+#[test]
+fn a_store_that_wrote_everything_keeps_its_generation_and_counters() {
+    static DIRS: AtomicU32 = AtomicU32::new(0);
+    let name = format!("valkey-{}-{}", std::process::id(), DIRS.fetch_add(1, Relaxed));
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&dir).expect("makes a directory");
+    let path = dir.to_str().expect("a path of letters");
+    let mut server =
+        ValkeyServer::start(&["--appendonly", "yes", "--appendfsync", "always", "--dir", path]);
+    run(async {
+        let store = store(server.port(), PATIENCE);
+        let before = answered(&store, take(1, 10)).await;
+        server.kill();
+        server.restart();
+        let after = answered(&store, take(1, 10)).await;
+        assert_eq!(after.generation, before.generation);
+        assert_eq!(after.outcome.replies[0].left.get(), 8);
+    });
+    drop(server);
+    std::fs::remove_dir_all(dir).expect("removes the directory");
+}
+
+#[test]
+fn a_forgotten_script_is_loaded_again() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let store = store(server.port(), PATIENCE);
+        assert_eq!(passes(&store, 1, 10).await, Ok(true));
+        command(&mut direct(server.port()).await, "SCRIPT FLUSH").await;
+        assert_eq!(passes(&store, 1, 10).await, Ok(true));
+        assert_eq!(left(&store, 1, 10).await, 8);
+    });
+}
+
+#[test]
+fn the_documented_rights_are_enough_and_a_wrong_password_is_not_shown() {
+    let server = ValkeyServer::start(&[]);
+    let document = include_str!("../../../docs/store.md");
+    assert!(document.contains(RIGHTS), "docs/store.md has the line of this test");
+    run(async {
+        let mut direct = direct(server.port()).await;
+        let user = format!("ACL SETUSER gate on >pass-word {RIGHTS}");
+        command(&mut direct, &user).await;
+        let right = start(login(server.port(), "gate", "pass-word"));
+        for counter in 1..4 {
+            // More than one write in a call, a write of one, and a deletion.
+            let answers = join_all((0..3).map(|n| passes(&right, counter + n, 10))).await;
+            assert!(answers.iter().all(|answer| *answer == Ok(true)), "{answers:?}");
+        }
+        let reset = ask(1, hourly(10), Op::Reset, 0);
+        right.decide(vec![reset], soon()).await.expect("may delete");
+        let wrong = start(login(server.port(), "gate", "wrong-word"));
+        let Err(StoreError::Unavailable(why)) = passes(&wrong, 1, 10).await else {
+            panic!("a wrong password is no way in");
+        };
+        assert!(why.contains("authentication failed") && !why.contains("wrong-word"), "{why}");
+    });
+}
+
+#[test]
+fn a_full_store_refuses_before_any_write_and_stays_in_use() {
+    let server = ValkeyServer::start(&["--maxmemory-policy", "noeviction"]);
+    run(async {
+        let store = store(server.port(), PATIENCE);
+        assert_eq!(passes(&store, 1, 100).await, Ok(true));
+        let mut direct = direct(server.port()).await;
+        command(&mut direct, "CONFIG SET maxmemory 1").await;
+        for _ in 0..10 {
+            let answer = passes(&store, 1, 100).await;
+            assert!(matches!(answer, Err(StoreError::Refused(_))), "{answer:?}");
+        }
+        assert_eq!(store.breaker(), BreakerState::Closed);
+        command(&mut direct, "CONFIG SET maxmemory 0").await;
+        assert_eq!(left(&store, 1, 100).await, 99);
+    });
+}
+
+#[test]
+fn bytes_that_are_no_counter_are_reported_and_kept() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let store = store(server.port(), PATIENCE);
+        let key = sluicegate::store::valkey::packing::counter_key(&take(2, 1).key);
+        let mut direct = direct(server.port()).await;
+        let set = redis::cmd("SET").arg(&key).arg("spoilt").to_owned();
+        let _: redis::Value = set.query_async(&mut direct).await.expect("writes");
+        let answer = store.decide(vec![take(1, 10), take(2, 10)], soon()).await;
+        assert_eq!(answer, Err(StoreError::BadState { ask: 1 }));
+        assert_eq!(left(&store, 1, 10).await, 10);
+        let kept: String =
+            redis::cmd("GET").arg(&key).query_async(&mut direct).await.expect("reads");
+        assert_eq!(kept, "spoilt");
+    });
+}
+
+#[test]
+fn an_unreachable_server_opens_the_breaker_which_closes_by_itself() {
+    let mut server = ValkeyServer::start(&[]);
+    server.kill();
+    run(async {
+        let store = store(server.port(), PATIENCE);
+        for _ in 0..5 {
+            let answer = passes(&store, 1, 10).await;
+            assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+        }
+        assert_eq!(passes(&store, 1, 10).await, Err(StoreError::Breaker));
+        server.restart();
+        assert!(answered(&store, take(1, 10)).await.outcome.allowed);
+    });
+}
