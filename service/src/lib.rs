@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod doors;
 pub mod lifecycle;
 pub mod limiter;
 pub mod metrics;

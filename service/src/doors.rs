@@ -1,0 +1,147 @@
+//! The doors: they decode a request into a [`Call`](crate::limiter::Call), ask the limiter, and
+//! encode its decision. Nothing is decided here but who may ask.
+//!
+//! Everyone may ask for health, readiness and the shapes that reflection shows; decisions and
+//! metrics are for callers inside the listener's `trust`. A refusal has a reason, and each door
+//! says it in its own protocol: [`status`] is the one table of the answers that HTTP knows.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{Extensions, HeaderMap, StatusCode};
+use sluicegate_limits::attributes::Attributes;
+use sluicegate_limits::counter::Wait;
+use sluicegate_limits::headers::HeaderStyle;
+use sluicegate_limits::policy::units::MAX_COST;
+use sluicegate_limits::time::Tokens;
+use sluicegate_limits::verdict::{Reason, Verdict};
+
+use crate::lifecycle::Lifecycle;
+use crate::limiter::{Call, Door, Limiter};
+use crate::metrics::Metrics;
+use crate::origin::Origin;
+use crate::reload::ReloadState;
+use crate::server::{Peer, Routers};
+use crate::settings::{Listener, Settings};
+use crate::telemetry::TraceParent;
+
+mod deadline;
+mod ext_authz;
+mod grpc;
+mod health;
+mod http_door;
+mod problem;
+
+/// What the doors of all cores share.
+#[derive(Debug)]
+pub struct Common {
+    grpc: Listener,
+    http: Listener,
+    origin: Origin,
+    header_style: HeaderStyle,
+    retry_after_jitter: bool,
+    metrics: Arc<Metrics>,
+    lifecycle: Lifecycle,
+    reload: Arc<ReloadState>,
+    watches: Arc<tokio::sync::Semaphore>,
+}
+
+/// The caller's end of one request.
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    trusted: bool,
+    deadline: Option<std::time::Instant>,
+    trace: TraceParent,
+}
+
+impl Common {
+    /// Takes what the doors need of the settings.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+        lifecycle: Lifecycle,
+        reload: Arc<ReloadState>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            grpc: settings.listeners.grpc.clone(),
+            http: settings.listeners.http.clone(),
+            origin: Origin::new(&settings.attributes, &settings.jwt),
+            header_style: settings.rate_limit_headers,
+            retry_after_jitter: settings.retry_after_jitter,
+            metrics,
+            lifecycle,
+            reload,
+            watches: Arc::new(tokio::sync::Semaphore::new(health::MAX_WATCHES)),
+        })
+    }
+
+    /// Seconds to add to `Retry-After`: at most a tenth of the wait and at most 5.
+    fn retry_after_jitter(&self, verdict: &Verdict) -> u64 {
+        match verdict.retry_after() {
+            Some(Wait::For(wait)) if self.retry_after_jitter => {
+                fastrand::u64(0..=(wait.to_seconds_up() / 10).min(5))
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// The doors of one core.
+///
+/// # Errors
+/// Where the description of the gRPC services cannot be read, which is a fault of the build.
+pub fn routers(limiter: &Limiter, common: &Arc<Common>) -> Result<Routers, ReflectionError> {
+    Ok(Routers {
+        grpc: grpc::router(limiter, common)?,
+        http: http_door::router(limiter.clone(), Arc::clone(common)),
+    })
+}
+
+/// The description of the gRPC services cannot be read.
+pub use tonic_reflection::server::Error as ReflectionError;
+
+impl Caller {
+    fn new(listener: &Listener, headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let peer = extensions.get::<Peer>().map(|peer| peer.0);
+        Self {
+            trusted: peer.is_some_and(|peer: IpAddr| listener.trusts(peer)),
+            deadline: text("grpc-timeout").and_then(deadline::of),
+            trace: text("traceparent").map(TraceParent::parse).unwrap_or_default(),
+        }
+    }
+
+    const fn call(self, door: Door, attributes: Attributes, cost: Option<Tokens>) -> Call {
+        Call { attributes, cost, deadline: self.deadline, door, trace: self.trace }
+    }
+
+    /// A request of which nothing but the caller is known.
+    fn unread(self, door: Door) -> Call {
+        self.call(door, Attributes::default(), None)
+    }
+}
+
+/// The answer of HTTP to a refusal: the one table.
+const fn status(reason: Reason) -> StatusCode {
+    match reason {
+        Reason::LimitExceeded
+        | Reason::QuotaExhausted
+        | Reason::ConcurrencyExceeded
+        | Reason::CostExceedsCapacity
+        | Reason::Blocked => StatusCode::TOO_MANY_REQUESTS,
+        Reason::StoreUnavailable | Reason::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::TenantBoundary | Reason::UntrustedCaller | Reason::NoLimitApplies => {
+            StatusCode::FORBIDDEN
+        }
+        Reason::InvalidRequest => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// What a request states to cost.
+fn cost(stated: Option<u64>) -> Result<Option<Tokens>, String> {
+    match stated {
+        Some(cost) if cost > MAX_COST => Err(format!("`cost` is at most {MAX_COST}")),
+        stated => Ok(stated.map(Tokens::new)),
+    }
+}

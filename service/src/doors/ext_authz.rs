@@ -1,0 +1,150 @@
+//! Envoy's external authorization, v3.
+//!
+//! Whatever bytes a client sent, the answer is a definite yes or no: with `failure_mode_allow` an
+//! error would be a way around every limit. What cannot be read is denied as `invalid_request`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use sluicegate_limits::verdict::Reason;
+use sluicegate_proto::ext_authz::authorization_server::Authorization;
+use sluicegate_proto::ext_authz::{AttributeContext, CheckRequest, CheckResponse};
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::{Request, Response, Status};
+use tower::Service;
+
+use super::{Caller, Common};
+use crate::limiter::{Decision, Door, Limiter};
+use crate::telemetry::TraceParent;
+
+mod encode;
+
+/// Answers what Envoy asks.
+#[derive(Clone)]
+pub(super) struct ExtAuthz {
+    limiter: Limiter,
+    common: Arc<Common>,
+}
+
+impl ExtAuthz {
+    pub(super) const fn new(limiter: Limiter, common: Arc<Common>) -> Self {
+        Self { limiter, common }
+    }
+
+    async fn decide(&self, caller: Caller, context: &AttributeContext) -> CheckResponse {
+        let caller = Caller { trace: trace(caller, context), ..caller };
+        if !caller.trusted {
+            return self.refuse(Reason::UntrustedCaller, caller, None);
+        }
+        match self.common.origin.attributes(context) {
+            Ok(attributes) => {
+                let call = caller.call(Door::ExtAuthz, attributes, None);
+                self.encode(&self.limiter.check(call).await, None)
+            }
+            Err(error) => self.refuse(Reason::InvalidRequest, caller, Some(&error.to_string())),
+        }
+    }
+
+    fn refuse(&self, reason: Reason, caller: Caller, detail: Option<&str>) -> CheckResponse {
+        let decision = self.limiter.refuse(reason, &caller.unread(Door::ExtAuthz));
+        self.encode(&decision, detail)
+    }
+
+    fn encode(&self, decision: &Decision, detail: Option<&str>) -> CheckResponse {
+        let jitter = self.common.retry_after_jitter(&decision.verdict);
+        encode::response(decision, self.common.header_style, jitter, detail)
+    }
+}
+
+#[tonic::async_trait]
+impl Authorization for ExtAuthz {
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
+        let listener = &self.common.grpc;
+        let caller = Caller::new(listener, request.metadata().as_ref(), request.extensions());
+        let context = request.into_inner().attributes.unwrap_or_default();
+        Ok(Response::new(self.decide(caller, &context).await))
+    }
+}
+
+/// The gateway's own trace context, else the one that came with the client's request.
+fn trace(caller: Caller, context: &AttributeContext) -> TraceParent {
+    let http = context.request.as_ref().and_then(|request| request.http.as_ref());
+    let clients = http.and_then(|http| http.headers.get("traceparent"));
+    match clients {
+        Some(header) if !caller.trace.is_some() => TraceParent::parse(header),
+        _ => caller.trace,
+    }
+}
+
+/// The service, with every failure of `Check` turned into a denial.
+#[derive(Clone)]
+pub(super) struct Definite<S> {
+    inner: S,
+    door: ExtAuthz,
+}
+
+/// An answer of [`Definite`] on its way.
+pub(super) struct Answer<F> {
+    inner: F,
+    /// Who refuses, where the failure of a check must not reach the gateway.
+    door: Option<(ExtAuthz, Caller)>,
+}
+
+impl<S> Definite<S> {
+    pub(super) const fn new(inner: S, door: ExtAuthz) -> Self {
+        Self { inner, door }
+    }
+}
+
+impl<S: NamedService> NamedService for Definite<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<http::Request<Body>> for Definite<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Future: Unpin>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Answer<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let listener = &self.door.common.grpc;
+        let door = request.uri().path().ends_with("/Check").then(|| {
+            let caller = Caller::new(listener, request.headers(), request.extensions());
+            (self.door.clone(), caller)
+        });
+        Answer { inner: self.inner.call(request), door }
+    }
+}
+
+impl<F, E> Future for Answer<F>
+where
+    F: Future<Output = Result<http::Response<Body>, E>> + Unpin,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(Pin::new(&mut self.inner).poll(cx))?;
+        // A status among the headers means that there is no message.
+        if !response.headers().contains_key(Status::GRPC_STATUS) {
+            return Poll::Ready(Ok(response));
+        }
+        Poll::Ready(Ok(match self.door.take() {
+            Some((door, caller)) => {
+                let detail = Some("the gateway's question could not be read or is too large");
+                encode::message(&door.refuse(Reason::InvalidRequest, caller, detail))
+            }
+            None => response,
+        }))
+    }
+}

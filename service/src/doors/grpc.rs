@@ -1,0 +1,134 @@
+//! The native gRPC door, and the routes of the gRPC listener.
+//!
+//! A refusal is an answer here too: a caller that sends rubbish or may not ask gets a response
+//! with the reason, never a status. Only what is no message at all ends with a status.
+
+use std::sync::Arc;
+
+use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
+use sluicegate_limits::time::Tokens;
+use sluicegate_limits::verdict::Reason;
+use sluicegate_proto::ext_authz::authorization_server::AuthorizationServer;
+use sluicegate_proto::v1::attribute::Value;
+use sluicegate_proto::v1::sluicegate_server::{Sluicegate, SluicegateServer};
+use sluicegate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse};
+use sluicegate_proto::{FILE_DESCRIPTOR_SET, v1};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_server::HealthServer;
+
+use super::ext_authz::{Definite, ExtAuthz};
+use super::health::HealthDoor;
+use super::{Caller, Common, ReflectionError};
+use crate::limiter::{Door, Limiter};
+
+mod encode;
+
+/// The most checks of one batch.
+const MAX_BATCH: usize = 32;
+
+#[derive(Clone)]
+struct Native {
+    limiter: Limiter,
+    common: Arc<Common>,
+}
+
+/// The routes of one core: native, Envoy, health and reflection.
+pub(super) fn router(
+    limiter: &Limiter,
+    common: &Arc<Common>,
+) -> Result<axum::Router, ReflectionError> {
+    let bytes = common.grpc.max_message_bytes;
+    let native = Native { limiter: limiter.clone(), common: Arc::clone(common) };
+    let envoy = ExtAuthz::new(limiter.clone(), Arc::clone(common));
+    let envoy_server = AuthorizationServer::new(envoy.clone()).max_decoding_message_size(bytes);
+    let health = HealthServer::new(HealthDoor::new(common)).max_decoding_message_size(bytes);
+    let routes = Routes::new(SluicegateServer::new(native).max_decoding_message_size(bytes))
+        .add_service(Definite::new(envoy_server, envoy))
+        .add_service(health)
+        .add_service(reflection().build_v1()?.max_decoding_message_size(bytes))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(bytes));
+    Ok(routes.prepare().into_axum_router())
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+#[tonic::async_trait]
+impl Sluicegate for Native {
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
+        let caller = self.caller(&request);
+        Ok(Response::new(self.answer(caller, request.into_inner(), false).await))
+    }
+
+    async fn check_batch(
+        &self,
+        request: Request<CheckBatchRequest>,
+    ) -> Result<Response<CheckBatchResponse>, Status> {
+        let caller = self.caller(&request);
+        let checks = request.into_inner().checks;
+        if checks.len() > MAX_BATCH {
+            let detail = format!("a batch has at most {MAX_BATCH} checks");
+            return Err(Status::invalid_argument(detail));
+        }
+        let mut responses = Vec::with_capacity(checks.len());
+        // One after the other: each check sees what those before it took.
+        for check in checks {
+            responses.push(self.answer(caller, check, false).await);
+        }
+        Ok(Response::new(CheckBatchResponse { responses }))
+    }
+
+    async fn peek(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
+        let caller = self.caller(&request);
+        Ok(Response::new(self.answer(caller, request.into_inner(), true).await))
+    }
+}
+
+impl Native {
+    fn caller<T>(&self, request: &Request<T>) -> Caller {
+        Caller::new(&self.common.grpc, request.metadata().as_ref(), request.extensions())
+    }
+
+    async fn answer(&self, caller: Caller, request: CheckRequest, peek: bool) -> CheckResponse {
+        let unread = caller.unread(Door::Grpc);
+        if !caller.trusted {
+            let decision = self.limiter.refuse(Reason::UntrustedCaller, &unread);
+            return encode::response(&decision, String::new());
+        }
+        let call = match decode(request) {
+            Ok((attributes, cost)) => caller.call(Door::Grpc, attributes, cost),
+            Err(detail) => {
+                let decision = self.limiter.refuse(Reason::InvalidRequest, &unread);
+                return encode::response(&decision, detail);
+            }
+        };
+        let decision =
+            if peek { self.limiter.peek(call).await } else { self.limiter.check(call).await };
+        encode::response(&decision, String::new())
+    }
+}
+
+/// Reads a request, or says what is wrong with it without repeating its values.
+fn decode(request: CheckRequest) -> Result<(Attributes, Option<Tokens>), String> {
+    let mut attributes = AttributesBuilder::new();
+    for v1::Attribute { name, value } in request.attributes {
+        let set = match value {
+            Some(Value::Text(text)) => attributes.set(&name, &text),
+            Some(Value::Flag(flag)) => attributes.set(&name, if flag { "true" } else { "false" }),
+            Some(Value::Number(number)) => attributes.set(&name, &number.to_string()),
+            None => return Err("an attribute has no value".to_owned()),
+        };
+        set.map_err(|error| error.to_string())?;
+    }
+    Ok((attributes.finish(), super::cost(request.cost)?))
+}

@@ -1,0 +1,147 @@
+//! The HTTP door: `POST /v1/check`, probes and metrics.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use sluicegate_limits::verdict::Reason;
+
+use super::problem::{MEDIA_TYPE, Problem};
+use super::{Caller, Common};
+use crate::lifecycle::Phase;
+use crate::limiter::{Decision, Door, Limiter};
+
+mod json;
+
+/// The media type of the metrics: OpenMetrics 1.0.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone)]
+struct Http {
+    limiter: Limiter,
+    common: Arc<Common>,
+}
+
+/// The routes of one core.
+pub(super) fn router(limiter: Limiter, common: Arc<Common>) -> Router {
+    Router::new()
+        .route("/v1/check", any(check))
+        .route("/livez", get(livez).fallback(only_get))
+        .route("/readyz", get(readyz).fallback(only_get))
+        .route("/metrics", get(metrics).fallback(only_get))
+        .fallback(not_found)
+        .with_state(Http { limiter, common })
+}
+
+async fn check(State(http): State<Http>, request: Request<Body>) -> Response {
+    let caller = Caller::new(&http.common.http, request.headers(), request.extensions());
+    if !caller.trusted {
+        let call = caller.unread(Door::Http);
+        return refused(&http.limiter.refuse(Reason::UntrustedCaller, &call), None);
+    }
+    let body = match body(request, http.common.http.max_message_bytes).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let call = match json::decode(&body) {
+        Ok((attributes, cost)) => caller.call(Door::Http, attributes, cost),
+        Err(detail) => {
+            let call = caller.unread(Door::Http);
+            return refused(&http.limiter.refuse(Reason::InvalidRequest, &call), Some(&detail));
+        }
+    };
+    let decision = http.limiter.check(call).await;
+    match decision.verdict.reason {
+        // Nothing was decided: the caller should ask another replica.
+        Some(Reason::Overloaded) => refused(&decision, None),
+        _ => with_type("application/json", json::encode(&decision)).into_response(),
+    }
+}
+
+/// The body of a check, where it is one.
+async fn body(request: Request<Body>, max_bytes: usize) -> Result<Bytes, Response> {
+    if request.method() != Method::POST {
+        return Err(wrong_method("POST"));
+    }
+    if !is_json(request.headers()) {
+        let detail = "the body has to be application/json";
+        return Err(problem(&Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)));
+    }
+    axum::body::to_bytes(request.into_body(), max_bytes).await.map_err(|error| {
+        let error = error.into_inner();
+        let (status, detail) = if error.is::<http_body_util::LengthLimitError>() {
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body has at most {max_bytes} bytes"))
+        } else {
+            (StatusCode::BAD_REQUEST, "the body did not arrive whole".to_owned())
+        };
+        problem(&Problem::of_status(status, &detail))
+    })
+}
+
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Ready until the drain begins: neither a bad file nor a lost store takes the fleet down.
+async fn readyz(State(http): State<Http>) -> Response {
+    let draining = http.common.lifecycle.phase() > Phase::Serving;
+    let rejection = http.common.reload.rejection();
+    let rejected = rejection.as_ref().map(|rejection| rejection.files()).unwrap_or_default();
+    let body = serde_json::json!({
+        "status": if draining { "draining" } else { "ready" },
+        "policy_revision": http.limiter.policy().revision(),
+        "rejected_files": rejected,
+    });
+    let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (status, with_type("application/json", format!("{body}\n"))).into_response()
+}
+
+async fn metrics(State(http): State<Http>, request: Request<Body>) -> Response {
+    let caller = Caller::new(&http.common.http, request.headers(), request.extensions());
+    if !caller.trusted {
+        let detail = "the caller's address may not ask here";
+        return problem(&Problem::of_status(StatusCode::FORBIDDEN, detail));
+    }
+    with_type(METRICS_TYPE, http.common.metrics.scrape()).into_response()
+}
+
+async fn not_found() -> Response {
+    problem(&Problem::of_status(StatusCode::NOT_FOUND, "there is nothing here"))
+}
+
+async fn only_get() -> Response {
+    wrong_method("GET, HEAD")
+}
+
+fn wrong_method(allowed: &'static str) -> Response {
+    let detail = format!("only {allowed}");
+    let mut response = problem(&Problem::of_status(StatusCode::METHOD_NOT_ALLOWED, &detail));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn refused(decision: &Decision, detail: Option<&str>) -> Response {
+    let reason = decision.verdict.reason.unwrap_or(Reason::InvalidRequest);
+    problem(&Problem::of_decision(decision, reason, detail))
+}
+
+fn problem(problem: &Problem<'_>) -> Response {
+    let status = StatusCode::from_u16(problem.status());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, with_type(MEDIA_TYPE, problem.to_json())).into_response()
+}
+
+fn with_type(media_type: &'static str, body: String) -> impl IntoResponse {
+    ([(CONTENT_TYPE, HeaderValue::from_static(media_type))], body)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}

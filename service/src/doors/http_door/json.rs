@@ -1,0 +1,163 @@
+//! The JSON of `POST /v1/check`. Its form is stable: fields are added, never changed.
+
+use std::fmt;
+
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
+use sluicegate_limits::counter::Wait;
+use sluicegate_limits::policy::Mode;
+use sluicegate_limits::time::Tokens;
+use sluicegate_limits::verdict::LimitVerdict;
+use uuid::Uuid;
+
+use crate::limiter::Decision;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    attributes: Stated,
+    cost: Option<u64>,
+}
+
+/// The attributes as they are built; a map would forget that a name came twice.
+struct Stated(Attributes);
+
+/// The value of an attribute as text.
+struct Value(String);
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    limit_name: Option<&'a str>,
+    remaining: Option<u64>,
+    /// Absent, unless a limit denies; `null` is *never*.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<Option<u64>>,
+    reset_ms: Option<u64>,
+    decision_id: Uuid,
+    policy_revision: &'a str,
+    degraded: bool,
+    limits: Vec<OneLimit<'a>>,
+}
+
+#[derive(Serialize)]
+struct OneLimit<'a> {
+    name: &'a str,
+    mode: &'static str,
+    allowed: bool,
+    limit: u64,
+    window_ms: u64,
+    remaining: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<Option<u64>>,
+}
+
+/// Reads a request, or says what is wrong with it without repeating its values.
+pub(super) fn decode(body: &[u8]) -> Result<(Attributes, Option<Tokens>), String> {
+    let question: Question = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    Ok((question.attributes.0, super::super::cost(question.cost)?))
+}
+
+/// Writes the answer to a decided request.
+pub(super) fn encode(decision: &Decision) -> String {
+    let verdict = &decision.verdict;
+    let answer = Answer {
+        allowed: verdict.allowed,
+        reason: (!verdict.allowed).then_some(&*verdict.reason_text),
+        limit_name: verdict.limit_name(),
+        remaining: verdict.remaining().map(Tokens::get),
+        retry_after_ms: verdict.retry_after().map(milliseconds),
+        reset_ms: verdict.reset().map(|reset| reset.to_millis_up()),
+        decision_id: decision.id,
+        policy_revision: decision.policy.revision(),
+        degraded: verdict.degraded,
+        limits: verdict.limits.iter().map(one_limit).collect(),
+    };
+    // Text, numbers and truth values always have a JSON form.
+    serde_json::to_string(&answer).unwrap_or_default()
+}
+
+fn one_limit(limit: &LimitVerdict) -> OneLimit<'_> {
+    OneLimit {
+        name: &limit.name,
+        mode: match limit.mode {
+            Mode::Enforce => "enforce",
+            Mode::Shadow => "shadow",
+            Mode::Disabled => "disabled",
+        },
+        allowed: limit.allowed,
+        limit: limit.limit.get(),
+        window_ms: limit.window.to_millis_up(),
+        remaining: limit.remaining.get(),
+        retry_after_ms: (!limit.allowed).then(|| milliseconds(limit.wait)),
+    }
+}
+
+/// Rounded up, so that nobody comes too early; `None` is *never*.
+const fn milliseconds(wait: Wait) -> Option<u64> {
+    match wait {
+        Wait::None => Some(0),
+        Wait::For(wait) => Some(wait.to_millis_up()),
+        Wait::Never => None,
+    }
+}
+
+impl<'de> Deserialize<'de> for Stated {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Stated;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of attributes")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Stated, A::Error> {
+                let mut attributes = AttributesBuilder::new();
+                while let Some((name, Value(value))) = map.next_entry::<String, Value>()? {
+                    attributes.set(&name, &value).map_err(A::Error::custom)?;
+                }
+                Ok(Stated(attributes.finish()))
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Scalar;
+        impl Visitor<'_> for Scalar {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, true, false or a whole number")
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+                Ok(Value(value.to_owned()))
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+                Ok(Value(value.to_string()))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+                Ok(Value(value.to_string()))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+                Ok(Value(value.to_string()))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
+                // The default would repeat the number.
+                Err(E::custom("an attribute cannot be a fraction"))
+            }
+        }
+        deserializer.deserialize_any(Scalar)
+    }
+}

@@ -1,0 +1,102 @@
+//! A refusal in the words of HTTP: `application/problem+json`, RFC 9457.
+
+use http::StatusCode;
+use serde::Serialize;
+use sluicegate_limits::counter::Wait;
+use sluicegate_limits::policy::Mode;
+use sluicegate_limits::verdict::{Reason, Verdict};
+use uuid::Uuid;
+
+use super::status;
+use crate::limiter::Decision;
+
+/// The media type of a problem.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+/// The type of a denial by a limit, as the draft of the RateLimit headers registers it.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+/// The type of a problem that its status says all about.
+const BLANK: &str = "about:blank";
+
+/// The body of a refusal.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<Uuid>,
+}
+
+impl<'a> Problem<'a> {
+    /// A request that never became one.
+    pub(super) fn of_status(status: StatusCode, detail: &str) -> Self {
+        Self {
+            kind: BLANK,
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.to_owned(),
+            violated: Vec::new(),
+            reason: None,
+            limit_name: None,
+            decision_id: None,
+        }
+    }
+
+    /// A denial; `detail` says what is wrong with the request where that is why.
+    pub(super) fn of_decision(
+        decision: &'a Decision,
+        reason: Reason,
+        detail: Option<&str>,
+    ) -> Self {
+        let (verdict, status) = (&decision.verdict, status(reason));
+        let by_limit = status == StatusCode::TOO_MANY_REQUESTS;
+        let denying = verdict.limits.iter().filter(|l| l.mode == Mode::Enforce && !l.allowed);
+        let plain = Self::of_status(status, detail.unwrap_or(&why(verdict, reason)));
+        Self {
+            kind: if by_limit { QUOTA_EXCEEDED } else { BLANK },
+            violated: denying.map(|limit| &*limit.name).collect(),
+            reason: Some(&verdict.reason_text),
+            limit_name: verdict.limit_name(),
+            decision_id: Some(decision.id),
+            ..plain
+        }
+    }
+
+    pub(super) const fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        // Text and numbers always have a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// One sentence for people.
+fn why(verdict: &Verdict, reason: Reason) -> String {
+    let limit = verdict.limit_name().unwrap_or_default();
+    match (reason, verdict.retry_after()) {
+        (Reason::StoreUnavailable, _) => {
+            format!("limit `{limit}` is closed while the counters are out of reach")
+        }
+        (Reason::Overloaded, _) => "there is more to decide than can be decided now".to_owned(),
+        (Reason::UntrustedCaller, _) => "the caller's address may not ask here".to_owned(),
+        (Reason::NoLimitApplies, _) => "no limit applies to this request".to_owned(),
+        (_, Some(Wait::Never)) => {
+            format!("the request costs more than limit `{limit}` ever lets pass")
+        }
+        (_, Some(Wait::For(wait))) => {
+            let seconds = wait.to_seconds_up();
+            format!("limit `{limit}` lets this request pass again in {seconds} s")
+        }
+        (reason, _) => reason.as_str().replace('_', " "),
+    }
+}
