@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::settings::{Replicas, Unmatched};
 use crate::store::Store;
 use crate::telemetry::TraceParent;
-use backing::Losses;
+use backing::{Losses, Seen};
 
 /// The most requests that one replica decides at the same time; further ones are `overloaded`.
 const MAX_IN_FLIGHT: usize = 16_384;
@@ -76,6 +76,7 @@ pub struct Decision {
 pub struct Limiter {
     shared: Arc<Shared>,
     store: Store,
+    seen: Arc<Seen>,
 }
 
 /// What all cores share.
@@ -135,8 +136,8 @@ impl Shared {
 impl Limiter {
     /// A limiter over one core's store.
     #[must_use]
-    pub const fn new(shared: Arc<Shared>, store: Store) -> Self {
-        Self { shared, store }
+    pub fn new(shared: Arc<Shared>, store: Store) -> Self {
+        Self { shared, store, seen: Arc::default() }
     }
 
     /// Decides one request and takes what it costs: all of its charges, or none.

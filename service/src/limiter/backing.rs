@@ -22,14 +22,18 @@ pub(super) enum Backing {
 }
 
 /// What this replica knows of the store's losses. The store answers with its generation, the
-/// instant at which its first script found it empty; a change means that counters were lost.
+/// instant at which its first script found it empty; another value means that counters were lost.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    /// The generation of the newest answer; 0 before the first.
+    /// The generation that was noticed last; 0 before the first answer.
     generation: AtomicU64,
     /// When the store was last found emptied; 0 for never.
     lost_at: AtomicU64,
 }
+
+/// The generation of the newest answer to one core, whose answers come in order.
+#[derive(Debug, Default)]
+pub(super) struct Seen(AtomicU64);
 
 impl Backing {
     /// What a limit says for when the store does not answer.
@@ -43,18 +47,20 @@ impl Backing {
 }
 
 impl Losses {
-    /// Takes note of the generation of an answer; answers whether the store was emptied since
-    /// the one before. The first generation is adopted silently.
-    pub(super) fn note(&self, generation: Timestamp) -> bool {
+    /// Takes note of the generation of an answer that was given at `now`; answers whether this
+    /// tells that the store was emptied. The first generation is adopted silently, and what one
+    /// core noticed the others do not tell again.
+    pub(super) fn note(&self, seen: &Seen, generation: Timestamp, now: Timestamp) -> bool {
         let generation = generation.get();
-        let known = self.generation.load(Relaxed);
-        if generation <= known || self.generation.fetch_max(generation, Relaxed) >= generation {
+        if seen.0.swap(generation, Relaxed) == generation {
             return false;
         }
-        if known != 0 {
-            self.lost_at.fetch_max(generation, Relaxed);
+        let known = self.generation.swap(generation, Relaxed);
+        let lost = known != 0 && known != generation;
+        if lost {
+            self.lost_at.store(now.get(), Relaxed);
         }
-        known != 0
+        lost
     }
 
     /// Who answers for a limit at `now`, while the store answers. After a loss a limit of up to
@@ -77,4 +83,49 @@ impl Losses {
 fn memory_of(limit: &Limit) -> Micros {
     let windows = limit.capacity().get().div_ceil(limit.limit.get().max(1));
     Micros::new(limit.window.get().saturating_mul(windows.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_limits::policy::{Policy, SourceFile};
+
+    use super::*;
+
+    const LIMITS: &str = "
+rate_limits:
+  minute: { limit: 5, window: 1m }
+  refills_in_ten_minutes: { algorithm: token_bucket, limit: 5, window: 1m, burst: 50 }
+  day: { limit: 5, window: 1d, on_store_failure: deny }
+";
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::new(1_800_000_000_000_000).after(Micros::new(minutes * Micros::MINUTE.get()))
+    }
+
+    #[test]
+    fn a_limit_returns_to_the_store_one_window_after_a_loss() {
+        let text = LIMITS.to_owned();
+        let policy = Policy::compile(&[SourceFile { name: "l.yaml".to_owned(), text }]).unwrap();
+        let limits = policy.policy.limits();
+        let losses = Losses::default();
+        let backing = |now| limits.iter().map(|l| losses.backing(l, now)).collect::<Vec<_>>();
+
+        let (one, other) = (Seen::default(), Seen::default());
+        assert!(!losses.note(&one, at(0), at(1)), "the first generation is adopted silently");
+        assert!(!losses.note(&one, at(0), at(2)));
+        assert!(!losses.note(&other, at(0), at(2)));
+        assert_eq!(backing(at(2)), [Backing::Store; 3]);
+
+        assert!(losses.note(&one, at(9), at(10)));
+        assert!(!losses.note(&other, at(0), at(10)), "an answer that was overtaken tells nothing");
+        assert!(!losses.note(&other, at(9), at(11)), "one loss is told once");
+        assert_eq!(backing(at(10)), [Backing::Local, Backing::Local, Backing::Closed]);
+        assert_eq!(backing(at(11)), [Backing::Store, Backing::Local, Backing::Closed]);
+        assert_eq!(backing(at(20)), [Backing::Store, Backing::Store, Backing::Closed]);
+        assert_eq!(backing(at(100_000)), [Backing::Store, Backing::Store, Backing::Closed]);
+
+        assert!(losses.note(&one, at(5), at(100_000)), "a clock that is behind is another store");
+        assert!(!losses.note(&Seen::default(), at(5), at(100_000)));
+        assert_eq!(backing(at(100_000)), [Backing::Local, Backing::Local, Backing::Closed]);
+    }
 }

@@ -93,7 +93,7 @@ impl Limiter {
         let answer = self.store.decide(asks, way.deadline.unwrap_or(began + PATIENCE)).await;
         way.store_time += clock::instant().saturating_duration_since(began);
         let answer = answer?;
-        if self.shared.losses.note(answer.generation) {
+        if self.shared.losses.note(&self.seen, answer.generation, answer.outcome.now) {
             self.shared.metrics.store.generation_changed();
             tracing::error!(
                 generation = answer.generation.get(),
