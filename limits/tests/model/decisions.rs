@@ -61,6 +61,9 @@ fn step(rng: &mut Rng, world: &mut World) -> u64 {
     if rng.u8(..16) == 0 {
         world.sweep();
     }
+    if rng.u8(..40) == 0 {
+        change_number(rng, &mut world.lanes[lane]);
+    }
     if rng.u8(..3) == 0 && !world.lanes[lane].grants.is_empty() {
         holder(rng, world, lane);
         return 1;
@@ -79,6 +82,18 @@ fn pass_time(rng: &mut Rng, world: &mut World, lane: usize) {
     };
     if later < LAST_INSTANT {
         world.now = world.now.max(later);
+    }
+}
+
+/// A new revision of the policy has another number for this limit.
+fn change_number(rng: &mut Rng, lane: &mut Lane) {
+    let capacity = numbers::limit(rng);
+    let compiles = match lane.rule {
+        Rule::Bucket { rate, .. } => numbers::refills(rate, capacity),
+        _ => true,
+    };
+    if compiles {
+        lane.change(capacity);
     }
 }
 

@@ -70,6 +70,16 @@ impl Rule {
         }
     }
 
+    /// The same limit with another number.
+    pub(crate) fn with_capacity(self, capacity: u64) -> Self {
+        match self {
+            Self::Bucket { rate, .. } => Self::Bucket { rate, burst: capacity },
+            Self::Window { window, .. } => Self::Window { limit: capacity, window },
+            Self::Aligned { calendar, .. } => Self::Aligned { limit: capacity, calendar },
+            Self::Concurrency { .. } => Self::Concurrency { limit: capacity },
+        }
+    }
+
     /// The scale, in µs, on which things happen: the window, or the time to refill the burst.
     pub(crate) fn scale(self) -> u64 {
         match self {

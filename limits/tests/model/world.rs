@@ -15,6 +15,8 @@ use crate::rule::Rule;
 pub(crate) struct Lane {
     pub(crate) key: Key,
     pub(crate) rule: Rule,
+    /// The same with the largest number it ever had: what is audited.
+    pub(crate) largest: Rule,
     pub(crate) ledger: Ledger,
     pub(crate) grants: Vec<Grant>,
     /// The longest hold, in µs.
@@ -44,7 +46,16 @@ impl Lane {
     pub(crate) fn new(rng: &mut Rng, number: usize, rule: Rule) -> Self {
         let scale = rule.scale();
         let longest = numbers::pick(rng, &[scale / 64, scale / 7, scale, scale * 2, 1_000]).max(1);
-        Self { key: key(number), rule, ledger: Ledger::default(), grants: Vec::new(), longest }
+        let (ledger, grants) = (Ledger::default(), Vec::new());
+        Self { key: key(number), rule, largest: rule, ledger, grants, longest }
+    }
+
+    /// Gives the limit another number; what is used stays used.
+    pub(crate) fn change(&mut self, capacity: u64) {
+        self.rule = self.rule.with_capacity(capacity);
+        if capacity > self.largest.capacity() {
+            self.largest = self.rule;
+        }
     }
 
     /// The grid of hold ends.
@@ -139,7 +150,7 @@ impl World {
             grant.tokens -= tokens;
             grant.spent += tokens;
             lane.ledger.spend(tokens, now);
-            lane.rule.assert_bound(&lane.ledger);
+            lane.largest.assert_bound(&lane.ledger);
         }
     }
 
@@ -161,7 +172,7 @@ impl World {
         let (capacity, held) = (lane.rule.capacity(), lane.ledger.held());
         let room = |used: u64| capacity > 0 && used + held + asked <= capacity;
         let least = lane.rule.least_used(&lane.ledger, now);
-        let most = lane.rule.most_used(&lane.ledger, now);
+        let most = lane.largest.most_used(&lane.ledger, now);
         let told =
             format!("{:?} {charge:?} at {now}: {least}..{most} used, {held} held", lane.rule);
         assert!(!reply.allowed || room(least), "too permissive: {told}");
@@ -210,7 +221,7 @@ impl World {
             }
         }
         lane.ledger.fold(lane.rule, now);
-        lane.rule.assert_bound(&lane.ledger);
+        lane.largest.assert_bound(&lane.ledger);
     }
 
     /// What is left and how long until all is back.
@@ -218,7 +229,7 @@ impl World {
         for (charge, reply) in charges.iter().zip(&outcome.replies) {
             let (lane, now) = (&self.lanes[charge.lane], self.now);
             let (capacity, held) = (lane.rule.capacity(), lane.ledger.held());
-            let least = capacity.saturating_sub(lane.rule.most_used(&lane.ledger, now) + held);
+            let least = capacity.saturating_sub(lane.largest.most_used(&lane.ledger, now) + held);
             let most = capacity.saturating_sub(lane.rule.least_used(&lane.ledger, now) + held);
             let left = reply.left.get();
             assert!((least..=most).contains(&left), "{left} left, not {least}..={most}: {lane:?}");
@@ -268,6 +279,7 @@ pub(crate) fn key(number: usize) -> Key {
     let number = u32::try_from(number).unwrap();
     let mut hash = [7; 16];
     hash[..4].copy_from_slice(&number.wrapping_mul(0x9E37_79B1).to_be_bytes());
+    hash[12..].copy_from_slice(&number.to_be_bytes());
     Key { partition: hash[3], hash }
 }
 
