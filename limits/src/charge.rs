@@ -9,7 +9,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use crate::attributes::Attributes;
 use crate::counter::{Op, Terms};
 use crate::decide::{Ask, Key};
-use crate::matching::Request;
+use crate::matching::KeyValues;
 use crate::policy::{Limit, Mode, Policy};
 use crate::time::{Micros, Timestamp, Tokens};
 
@@ -77,20 +77,20 @@ impl KeySecret {
         Self(SipHasher24::new_with_key(&key))
     }
 
-    /// The counter of a limit for a request that has all of the limit's key attributes.
-    pub(crate) fn key(&self, limit: &Limit, request: &Request<'_, '_>) -> Key {
-        let mut counter = Encoder(self.0);
-        counter.bytes(limit.name.as_bytes());
-        counter.number(limit.key.len() as u64);
+    /// The counter of a limit for a request with these values of the limit's key attributes.
+    fn key(&self, limit: &Limit, values: &KeyValues<'_>) -> Key {
         // The partition depends on the first attribute alone, so that limits with the same first
         // attribute live on one node and are decided in one call.
         let mut partition = Encoder(self.0);
-        match limit.key.first() {
+        match limit.key.iter().zip(values.iter()).next() {
             None => partition.bytes(limit.name.as_bytes()),
-            Some(name) => partition.attribute(name, request.value(name).unwrap_or_default()),
+            Some((name, value)) => partition.attribute(name, value),
         }
-        for name in &limit.key {
-            counter.attribute(name, request.value(name).unwrap_or_default());
+        let mut counter = Encoder(self.0);
+        counter.bytes(limit.name.as_bytes());
+        counter.number(limit.key.len() as u64);
+        for (name, value) in limit.key.iter().zip(values.iter()) {
+            counter.attribute(name, value);
         }
         let [first, ..] = partition.0.finish128().as_bytes();
         Key { partition: first, hash: counter.0.finish128().as_bytes() }
@@ -141,9 +141,9 @@ impl Policy {
         now: Timestamp,
     ) -> Charges<'p> {
         let request = self.request(attributes, cost);
-        let charge = |limit: &'p Limit| Charge {
+        let charge = |(limit, values): (&'p Limit, KeyValues<'_>)| Charge {
             limit,
-            key: secret.key(limit, &request),
+            key: secret.key(limit, &values),
             terms: limit.terms(now),
             tokens: limit.cost_of(&request).0,
         };

@@ -115,18 +115,14 @@ pub fn explain(
 }
 
 impl LimitExplanation {
-    fn of(
-        limit: &Limit,
-        request: &Request<'_, '_>,
-        decided: Option<(&Charge<'_>, &Reply)>,
-    ) -> Self {
+    fn of(limit: &Limit, request: &Request<'_>, decided: Option<(&Charge<'_>, &Reply)>) -> Self {
         let applies = limit.applies(request);
         let (cost, from) = limit.cost_of(request);
         Self {
             name: limit.name.clone(),
             applies: applies.is_ok(),
             why: match applies {
-                Ok(()) => why_it_applies(limit),
+                Ok(_) => why_it_applies(limit),
                 Err(not) => why_not(limit, not),
             },
             key: limit.key.clone(),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use crate::attributes::Attributes;
 use crate::policy::pattern::{Pattern, Segment};
+use crate::policy::source::MAX_KEY_ATTRIBUTES;
 use crate::policy::units::MAX_COST;
 use crate::policy::{CostRule, EndpointCost, Limit, Mode, Policy, UNAUTHENTICATED};
 use crate::time::Tokens;
@@ -30,12 +31,19 @@ struct Branch {
 
 /// A request as the policy sees it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Request<'p, 'a> {
-    pub(crate) attributes: &'a Attributes,
+pub(crate) struct Request<'r> {
+    attributes: &'r Attributes,
     /// The entry of `endpoint_costs` that matches best.
-    pub(crate) endpoint: Option<&'p EndpointCost>,
-    /// The cost that the caller stated.
-    pub(crate) stated: Option<Tokens>,
+    endpoint: Option<&'r EndpointCost>,
+    /// The cost that the caller states.
+    stated: Option<Tokens>,
+}
+
+/// The values of a limit's key attributes in a request, in the order of the key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyValues<'r> {
+    values: [&'r str; MAX_KEY_ATTRIBUTES],
+    len: usize,
 }
 
 /// Why a limit does not apply to a request.
@@ -149,11 +157,11 @@ impl Iterator for Candidates<'_> {
 
 impl Policy {
     /// The request with its endpoint looked up.
-    pub(crate) fn request<'a>(
-        &self,
-        attributes: &'a Attributes,
+    pub(crate) fn request<'r>(
+        &'r self,
+        attributes: &'r Attributes,
         stated: Option<Tokens>,
-    ) -> Request<'_, 'a> {
+    ) -> Request<'r> {
         let costs = self.endpoint_index.candidates(attributes);
         let costs = costs.filter_map(|at| self.endpoint_costs.get(at as usize));
         let matching = costs.filter(|entry| entry.pattern.matches(attributes));
@@ -166,14 +174,14 @@ impl Policy {
         Request { attributes, endpoint, stated }
     }
 
-    /// The limits that apply, in the order of the policy.
-    pub(crate) fn applying<'p>(
+    /// The limits that apply, in the order of the policy, with the values of their keys.
+    pub(crate) fn applying<'p, 'r>(
         &'p self,
-        request: &Request<'p, '_>,
-    ) -> impl Iterator<Item = &'p Limit> {
+        request: &Request<'r>,
+    ) -> impl Iterator<Item = (&'p Limit, KeyValues<'r>)> {
         let limits = self.limit_index.candidates(request.attributes);
         let limits = limits.filter_map(|at| self.limits.get(at as usize));
-        limits.filter(move |limit| limit.applies(request).is_ok())
+        limits.filter_map(|limit| limit.applies(request).ok().map(|values| (limit, values)))
     }
 }
 
@@ -182,7 +190,10 @@ impl Limit {
     ///
     /// # Errors
     /// The first reason why it is not.
-    pub(crate) fn applies(&self, request: &Request<'_, '_>) -> Result<(), NotApplied<'_>> {
+    pub(crate) fn applies<'r>(
+        &self,
+        request: &Request<'r>,
+    ) -> Result<KeyValues<'r>, NotApplied<'_>> {
         if self.mode == Mode::Disabled {
             return Err(NotApplied::Disabled);
         }
@@ -193,14 +204,15 @@ impl Limit {
         if self.name == UNAUTHENTICATED && attributes.get("authenticated") == Some("true") {
             return Err(NotApplied::Authenticated);
         }
-        match self.key.iter().find(|name| request.value(name).is_none()) {
-            Some(missing) => Err(NotApplied::Missing(missing)),
-            None => Ok(()),
+        let mut values = [""; MAX_KEY_ATTRIBUTES];
+        for (value, name) in values.iter_mut().zip(&self.key) {
+            *value = request.value(name).ok_or(NotApplied::Missing(name))?;
         }
+        Ok(KeyValues { values, len: self.key.len() })
     }
 
     /// What the request costs this limit, and why.
-    pub(crate) fn cost_of<'p>(&'p self, request: &Request<'p, '_>) -> (Tokens, CostFrom<'p>) {
+    pub(crate) fn cost_of<'r>(&'r self, request: &Request<'r>) -> (Tokens, CostFrom<'r>) {
         match &self.cost {
             CostRule::Number(tokens) => (*tokens, CostFrom::Limit),
             CostRule::Attribute(name) => match request.value(name).and_then(amount) {
@@ -212,16 +224,22 @@ impl Limit {
     }
 }
 
-impl<'p> Request<'p, '_> {
+impl<'r> KeyValues<'r> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'r str> {
+        self.values.iter().copied().take(self.len)
+    }
+}
+
+impl<'r> Request<'r> {
     /// The value of an attribute. `endpoint` is what the policy says, whatever a caller states.
-    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+    fn value(&self, name: &str) -> Option<&'r str> {
         match name {
             "endpoint" => self.endpoint.map(|entry| entry.text.as_str()),
             _ => self.attributes.get(name),
         }
     }
 
-    fn endpoint_cost(&self) -> (Tokens, CostFrom<'p>) {
+    fn endpoint_cost(&self) -> (Tokens, CostFrom<'r>) {
         let stated = self.stated.map(|tokens| Tokens::new(tokens.get().min(MAX_COST)));
         if let Some(tokens) = stated.or_else(|| self.attributes.get("cost").and_then(amount)) {
             return (tokens, CostFrom::Stated);

@@ -37,7 +37,7 @@ const ALGORITHMS_LATER: &[&str] = &["calendar", "concurrency"];
 /// The most patterns in one `match`.
 const MAX_PATTERNS: usize = 64;
 /// The most attributes in one `key`.
-const MAX_KEY_ATTRIBUTES: usize = 8;
+pub const MAX_KEY_ATTRIBUTES: usize = 8;
 /// The longest description, in bytes.
 const MAX_DESCRIPTION_BYTES: usize = 4_096;
 /// The largest `max_keys`.
