@@ -1,5 +1,5 @@
-//! Runs every file of `cases/verdicts/`: a policy, requests at instants of virtual time, and the verdicts
-//! that they must get.
+//! Runs every file of `cases/verdicts/`: a policy, requests at instants of virtual time, and
+//! the verdicts that they must get.
 //!
 //! A step may be repeated (`times`); each repetition must get the same verdict. Time begins at a
 //! midnight (UTC), so that the edges of fixed windows are at whole offsets.
