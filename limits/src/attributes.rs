@@ -250,7 +250,7 @@ fn push_canonical(name: &str, value: &str, out: &mut String) -> Result<(), &'sta
     }
     match name {
         "path" => path::push_path(value, out),
-        "ip_address" => out.push_str(&ip::canonical(value).ok_or("an IPv4 or IPv6 address")?),
+        "ip_address" => ip::push_ip(value, out).ok_or("an IPv4 or IPv6 address")?,
         "host" => push_host(value, out).ok_or("a host name or address, with or without port")?,
         "method" if !is_method(value) => return Err("an upper-case HTTP method"),
         AUTHENTICATED if !matches!(value, "true" | "false") => return Err("true or false"),
@@ -272,6 +272,8 @@ fn push_host(value: &str, out: &mut String) -> Option<()> {
     if name.is_empty() || name.ends_with('.') || !name.bytes().all(fits) || !is_port(port) {
         return None;
     }
-    out.extend(name.chars().map(|letter| letter.to_ascii_lowercase()));
+    let start = out.len();
+    out.push_str(name);
+    out.get_mut(start..)?.make_ascii_lowercase();
     Some(())
 }

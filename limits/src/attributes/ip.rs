@@ -1,23 +1,28 @@
 //! One spelling for every address, so that a caller is one key.
 
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The canonical text of an address: an IPv4 address, or the /64 network of an IPv6 one, which
-/// is what one subscriber holds.
+/// Appends the canonical text of an address: an IPv4 address, or the /64 network of an IPv6 one,
+/// which is what one subscriber holds. `None` where the text is no address.
 ///
 /// IPv4-mapped IPv6 is IPv4; zone, brackets and port are dropped; a /64 network is accepted, so
-/// that canonical text stays as it is. `None` where the text is no address.
-pub(crate) fn canonical(text: &str) -> Option<String> {
-    Some(match address(text)?.to_canonical() {
-        IpAddr::V4(v4) => v4.to_string(),
+/// that canonical text stays as it is.
+pub(crate) fn push_ip(text: &str, out: &mut String) -> Option<()> {
+    match address(text)?.to_canonical() {
+        IpAddr::V4(v4) => write!(out, "{v4}"),
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            write!(out, "{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
-    })
+    }
+    .ok()
 }
 
 fn address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
     if let Ok(socket) = text.parse::<SocketAddr>() {
         return Some(socket.ip());
     }
