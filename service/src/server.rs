@@ -20,6 +20,7 @@ use crate::metrics::{ListenerMetrics, Metrics};
 use crate::settings::{Listener, Listeners};
 
 mod accept;
+mod arriving;
 mod connection;
 mod io_watch;
 

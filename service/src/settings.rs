@@ -84,7 +84,7 @@ pub struct Listener {
     pub max_connections: usize,
     /// The age at which a connection is asked to go (GOAWAY), so that replicas share the load.
     pub max_connection_age: Duration,
-    /// How long a new connection may take to send the head of its first request.
+    /// How long a caller may take to greet, to send the head of a request, and to send its body.
     pub handshake_timeout: Duration,
     /// The most requests in flight on one HTTP/2 connection.
     pub max_streams: u32,

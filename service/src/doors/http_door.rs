@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::LengthLimitError;
 use sluicegate_limits::verdict::Reason;
 
 use super::problem::{MEDIA_TYPE, Problem};
@@ -73,11 +74,10 @@ async fn body(request: Request<Body>, max_bytes: usize) -> Result<Bytes, Respons
         return Err(problem(&Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)));
     }
     axum::body::to_bytes(request.into_body(), max_bytes).await.map_err(|error| {
-        let error = error.into_inner();
-        let (status, detail) = if error.is::<http_body_util::LengthLimitError>() {
+        let (status, detail) = if error.into_inner().is::<LengthLimitError>() {
             (StatusCode::PAYLOAD_TOO_LARGE, format!("the body has at most {max_bytes} bytes"))
         } else {
-            (StatusCode::BAD_REQUEST, "the body did not arrive whole".to_owned())
+            (StatusCode::REQUEST_TIMEOUT, "the body did not arrive whole and in time".to_owned())
         };
         problem(&Problem::of_status(status, &detail))
     })

@@ -5,24 +5,23 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tower::Service;
 
 use super::accept::Accepted;
+use super::arriving::Arriving;
 use super::io_watch::{Greeted, Watched};
 use super::{Peer, Protocol, Routers};
 use crate::lifecycle::Phase;
 use crate::settings::Listener;
 
-/// How long one request may take in all, its body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection that was asked to go may still finish what is in flight.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often a silent HTTP/2 caller is asked whether it is there, and how long it may take.
@@ -51,12 +50,12 @@ pub(super) async fn serve(accepted: Accepted, routers: Routers, phase: watch::Re
     let peer = Peer(peer.ip().to_canonical());
     match door.protocol {
         Protocol::Grpc => {
-            let answer = answering(routers.grpc, peer, grpc_late);
+            let answer = answering(routers.grpc, peer, &door.bounds);
             let connection = http2_bounds(&door.bounds).serve_connection(io, answer);
             drive(connection, Some(greeted), &door.bounds, phase).await;
         }
         Protocol::Http => {
-            let answer = answering(routers.http, peer, http_late);
+            let answer = answering(routers.http, peer, &door.bounds);
             let connection = http1_bounds(&door.bounds).serve_connection(io, answer);
             drive(connection, None, &door.bounds, phase).await;
         }
@@ -104,38 +103,23 @@ async fn drive<C: GracefulConnection>(
     }
 }
 
-/// The service of one connection: the router, told who calls, with an end to waiting.
+/// The service of one connection: the router, told who calls.
 fn answering(
     router: axum::Router,
     peer: Peer,
-    late: fn() -> Response<Body>,
+    bounds: &Listener,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<Body>,
     Error = Infallible,
     Future: Send + 'static,
-> + Clone {
+> + Clone
++ use<> {
+    let at_most = bounds.handshake_timeout;
     hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let mut router = router.clone();
         request.extensions_mut().insert(peer);
-        let answer = router.call(request.map(Body::new));
-        async move {
-            match timeout(REQUEST_TIMEOUT, answer).await {
-                Ok(response) => response,
-                Err(_) => Ok(late()),
-            }
-        }
+        router.clone().call(request.map(|body| Body::new(Arriving::new(body, at_most))))
     })
-}
-
-fn grpc_late() -> Response<Body> {
-    tonic::Status::deadline_exceeded("the request did not arrive in time").into_http()
-}
-
-fn http_late() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
-    response
 }
 
 fn http2_bounds(bounds: &Listener) -> http2::Builder<TokioExecutor> {

@@ -1,0 +1,69 @@
+//! A request body that has to arrive in time. A caller that stalls would hold a stream for good.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+/// A body with an end to waiting for it.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    body: Incoming,
+    at_most: Duration,
+    /// Made when there is something to wait for: most bodies come with their heads.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why a body is no whole one.
+#[derive(Debug)]
+pub(super) enum Incomplete {
+    /// It did not arrive in time.
+    Late,
+    /// The connection or the stream broke.
+    Broken(hyper::Error),
+}
+
+impl Arriving {
+    pub(super) const fn new(body: Incoming, at_most: Duration) -> Self {
+        Self { body, at_most, late: None }
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = Incomplete;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Incomplete>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Incomplete::Broken)));
+        }
+        let at_most = self.at_most;
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep(at_most)));
+        late.as_mut().poll(cx).map(|()| Some(Err(Incomplete::Late)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late => f.write_str("the body did not arrive in time"),
+            Self::Broken(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Incomplete {}

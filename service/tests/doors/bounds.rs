@@ -1,0 +1,169 @@
+//! What a caller may not do to a listener.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sluicegate_proto::v1::attribute::Value;
+use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
+use sluicegate_proto::v1::{Attribute, CheckBatchRequest, CheckRequest};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tonic::Code;
+
+use crate::harness::{TestServer, read_to_end};
+use crate::http2::{Frame, GOAWAY, PREFACE, RST_STREAM, Raw, SETTINGS};
+
+const LIMITS: &str = "rate_limits: {default: {key: tenant_id, limit: 1, window: 1h}}";
+const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+const SHORT: Duration = Duration::from_millis(50);
+
+fn impatient() -> TestServer {
+    TestServer::start(LIMITS, |settings| {
+        settings.listeners.grpc.handshake_timeout = SHORT;
+        settings.listeners.http.handshake_timeout = SHORT;
+    })
+}
+
+#[tokio::test]
+async fn the_257th_stream_is_refused_and_the_others_are_answered() {
+    let server = TestServer::start(LIMITS, |_| {});
+    let mut raw = Raw::connect(server.grpc).await;
+    let streams = (0..257).map(|n| 2 * n + 1);
+    raw.send(streams.map(|stream| Frame::check_head(stream, "localhost"))).await;
+    let refused = raw.until(|frame| frame.kind == RST_STREAM).await;
+    assert_eq!((refused.stream, refused.code(0)), (513, REFUSED_STREAM));
+    raw.send([Frame::empty_message(1)]).await;
+    raw.until(|frame| frame.stream == 1 && frame.ends_stream()).await;
+}
+
+#[tokio::test]
+async fn the_settings_of_a_connection_say_its_bounds() {
+    let server = TestServer::start(LIMITS, |_| {});
+    let mut raw = Raw::connect(server.grpc).await;
+    let frame = raw.until(|frame| frame.kind == SETTINGS).await;
+    let settings: Vec<(u16, u32)> = frame
+        .payload
+        .chunks(6)
+        .map(|one| {
+            let name = u16::from_be_bytes([one[0], one[1]]);
+            (name, u32::from_be_bytes([one[2], one[3], one[4], one[5]]))
+        })
+        .collect();
+    let (max_streams, max_frame, max_header_list) = (3, 5, 6);
+    for bound in [(max_streams, 256), (max_frame, 16_384), (max_header_list, 16_384)] {
+        assert!(settings.contains(&bound), "{bound:?} is not among {settings:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_resets_ends_the_connection_and_nothing_else() {
+    let server = TestServer::start(LIMITS, |_| {});
+    let mut raw = Raw::connect(server.grpc).await;
+    let pair = |stream| [Frame::check_head(stream, "localhost"), Frame::reset(stream)];
+    raw.send((0..10_000).flat_map(|n| pair(2 * n + 1))).await;
+    let goaway = raw.until(|frame| frame.kind == GOAWAY).await;
+    assert_eq!(goaway.code(4), ENHANCE_YOUR_CALM);
+    raw.closed().await;
+    assert_eq!(server.get("/livez").await.status, StatusCode::OK);
+    Raw::connect(server.grpc).await.settle().await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_too_little_is_cut_and_who_greets_may_be_silent() {
+    let server = impatient();
+    let mut greeted = Raw::connect(server.grpc).await;
+    greeted.settle().await;
+    for said in [&b""[..], &PREFACE[..10], PREFACE] {
+        let mut silent = TcpStream::connect(server.grpc).await.unwrap();
+        silent.write_all(said).await.unwrap();
+        read_to_end(&mut silent).await;
+    }
+    greeted.settle().await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_cut() {
+    let server = impatient();
+    for said in ["", "GET /livez HTT", "GET /livez HTTP/1.1\r\nhost: a\r\nx: "] {
+        let mut slow = TcpStream::connect(server.http).await.unwrap();
+        slow.write_all(said.as_bytes()).await.unwrap();
+        let answer = String::from_utf8(read_to_end(&mut slow).await).unwrap();
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let server = impatient();
+    let mut raw = Raw::connect(server.grpc).await;
+    raw.send([Frame::check_head(1, "localhost")]).await;
+    raw.until(|frame| frame.stream == 1 && frame.ends_stream()).await;
+    let mut slow = TcpStream::connect(server.http).await.unwrap();
+    let head = "POST /v1/check HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+                content-length: 10\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let answer = String::from_utf8(read_to_end(&mut slow).await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_header_list_that_is_too_large_is_refused() {
+    let server = TestServer::start(LIMITS, |_| {});
+    let large = "h".repeat(17_000);
+    let request = format!("GET /livez HTTP/1.1\r\nhost: a\r\nx-large: {large}\r\n\r\n");
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let answer = String::from_utf8(read_to_end(&mut stream).await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let stream = TokioIo::new(TcpStream::connect(server.grpc).await.unwrap());
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let uri = format!("http://{}/sluicegate.v1.Sluicegate/Check", server.grpc);
+    let request = Request::post(uri).header("x-large", large).body(Full::<Bytes>::default());
+    let response = sender.send_request(request.unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_no_message() {
+    let server = TestServer::start(LIMITS, |_| {});
+    let mut client = SluicegateClient::new(server.channel().await);
+    let value = Some(Value::Text("v".repeat(65_536)));
+    let attributes = vec![Attribute { name: "a".to_owned(), value }];
+    let status = client.check(CheckRequest { attributes, cost: None }).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    let batch = CheckBatchRequest { checks: vec![CheckRequest::default(); 33] };
+    let status = client.check_batch(batch).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+}
+
+#[tokio::test]
+async fn more_connections_than_places_are_closed_at_once() {
+    let server = TestServer::start(LIMITS, |settings| {
+        settings.listeners.grpc.max_connections = 1;
+    });
+    let mut first = Raw::connect(server.grpc).await;
+    first.settle().await;
+    let mut second = TcpStream::connect(server.grpc).await.unwrap();
+    assert_eq!(read_to_end(&mut second).await, b"");
+    assert_eq!(server.metrics.grpc().refused.get(), 1);
+    assert_eq!(server.metrics.grpc().open.get(), 1);
+    first.settle().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_is_asked_to_go() {
+    let server = TestServer::start(LIMITS, |settings| {
+        settings.listeners.grpc.max_connection_age = SHORT;
+    });
+    let mut raw = Raw::connect(server.grpc).await;
+    let goaway = raw.until(|frame| frame.kind == GOAWAY).await;
+    assert_eq!(goaway.code(4), 0);
+    raw.closed().await;
+    assert_eq!(server.metrics.grpc().refused.get(), 0);
+}

@@ -1,0 +1,100 @@
+//! A server on loopback with the embedded store, and raw connections to it.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicegate::doors::{self, Common};
+use sluicegate::lifecycle::{Lifecycle, Phase};
+use sluicegate::limiter::{Limiter, Shared};
+use sluicegate::metrics::Metrics;
+use sluicegate::reload::ReloadState;
+use sluicegate::server::{Running, Server};
+use sluicegate::settings::{AttributeSource, Overrides, Settings, load};
+use sluicegate::store::Store;
+use sluicegate_limits::charge::KeySecret;
+use sluicegate_limits::memory::Memory;
+use sluicegate_limits::policy::{Policy, SourceFile};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Nothing in these tests takes this long unless it is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One running server; it is cut when dropped.
+pub(crate) struct TestServer {
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) running: Running,
+}
+
+impl TestServer {
+    /// Serves these limits; `adjust` may change the settings first.
+    pub(crate) fn start(limits: &str, adjust: impl FnOnce(&mut Settings)) -> Self {
+        let overrides = Overrides {
+            store: Some("memory".to_owned()),
+            limits: vec!["limits.yaml".into()],
+            grpc_address: Some("127.0.0.1:0".to_owned()),
+            http_address: Some("127.0.0.1:0".to_owned()),
+            environment: Some(std::iter::empty::<(String, String)>().collect()),
+            ..Overrides::default()
+        };
+        let mut settings = load(&overrides).unwrap();
+        let header = AttributeSource::Header("x-tenant-id".to_owned());
+        settings.attributes.insert("tenant_id".to_owned(), header);
+        let present = AttributeSource::Present("tenant_id".to_owned());
+        settings.attributes.insert("authenticated".to_owned(), present);
+        adjust(&mut settings);
+        Self::serve(limits, &settings)
+    }
+
+    fn serve(limits: &str, settings: &Settings) -> Self {
+        let file = SourceFile { name: "limits.yaml".to_owned(), text: limits.to_owned() };
+        let policy = Policy::compile(&[file]).unwrap().policy;
+        let metrics = Metrics::new(settings.memory.max_counters);
+        let memory = Arc::new(Memory::new(settings.memory.max_counters));
+        let shared = Shared::new(
+            Arc::new(policy),
+            KeySecret::new(&[7; 32]).unwrap(),
+            Arc::clone(&memory),
+            settings.replicas,
+            settings.unmatched,
+            Arc::clone(&metrics),
+        );
+        let lifecycle = Lifecycle::default();
+        let reload = Arc::new(ReloadState::default());
+        let common = Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), reload);
+        let server = Server::bind(&settings.listeners, &metrics).unwrap();
+        let (grpc, http) = (server.grpc_address(), server.http_address());
+        let threads = NonZeroUsize::new(2).unwrap();
+        let running = server.start(threads, &lifecycle, move |_| {
+            let limiter = Limiter::new(Arc::clone(&shared), Store::Memory(Arc::clone(&memory)));
+            doors::routers(&limiter, &common).unwrap()
+        });
+        Self { grpc, http, lifecycle, metrics, running: running.unwrap() }
+    }
+
+    /// A gRPC channel to it.
+    pub(crate) async fn channel(&self) -> tonic::transport::Channel {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", self.grpc));
+        endpoint.unwrap().connect().await.unwrap()
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.lifecycle.advance(Phase::Ending);
+    }
+}
+
+/// Reads until the other side closes the connection.
+pub(crate) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset is an end too.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the server closes it");
+    bytes
+}

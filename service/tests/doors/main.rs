@@ -1,0 +1,12 @@
+//! The doors on loopback with the embedded store: one list of behaviours on every door, then what
+//! each door has for itself, the bounds of connections, health, reflection and the drain.
+
+mod asking;
+mod behaviours;
+mod bounds;
+mod drain;
+mod envoy;
+mod harness;
+mod http2;
+mod introspection;
+mod json;
