@@ -178,3 +178,60 @@ authenticated is false, and it is; the request has `ip_address`
     assert_eq!(text, expected);
     assert!(!text.contains("192.0.2.1"), "no value of a request is shown");
 }
+
+/// The index may only leave out what does not apply: explanations ask every limit.
+#[test]
+fn charges_are_what_explanations_say_for_random_policies() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut applied = 0;
+    for _ in 0..300 {
+        let policy = policy(&random_policy(&mut rng));
+        for _ in 0..30 {
+            let method = pick(&mut rng, &["GET", "POST"]);
+            let path = random_path(&mut rng, &["a", "b", "c", "%2f"]);
+            let facts = request(&[("method", method), ("path", &path), ("tenant_id", "t")]);
+            let charges = policy.charges(&facts, None, &crate::secret(), NOW);
+            let charged: Vec<_> =
+                charges.iter().map(|c| (c.limit.name.clone(), Some(c.tokens.get()))).collect();
+            let explained: Vec<_> = explain(&policy, &facts, None, NOW)
+                .limits
+                .into_iter()
+                .filter(|limit| limit.applies)
+                .map(|limit| (limit.name, limit.cost))
+                .collect();
+            assert_eq!(charged, explained, "{method} {path}");
+            applied += charged.len();
+        }
+    }
+    assert!(applied > 1_000, "too few limits applied: {applied}");
+}
+
+fn random_policy(rng: &mut fastrand::Rng) -> String {
+    let mut text = "rate_limits:\n".to_owned();
+    for number in 0..rng.u32(1..12) {
+        let patterns: Vec<_> = (0..rng.u32(0..4))
+            .map(|_| {
+                let method = pick(rng, &["GET", "POST", "*"]);
+                let path = random_path(rng, &["a", "b", "c", "{x}", "*"]);
+                let rest = if rng.bool() { "/**" } else { "" };
+                format!("'{method} {path}{rest}'")
+            })
+            .collect();
+        let matches = match patterns.len() {
+            0 => String::new(),
+            _ => format!("match: [{}], ", patterns.join(", ")),
+        };
+        text += &format!("  l{number}: {{ {matches}limit: 9, window: 1s }}\n");
+    }
+    text
+}
+
+fn random_path(rng: &mut fastrand::Rng, segments: &[&str]) -> String {
+    (0..rng.u32(1..7)).map(|_| format!("/{}", pick(rng, segments))).collect()
+}
+
+fn pick<'w>(rng: &mut fastrand::Rng, words: &[&'w str]) -> &'w str {
+    words[rng.usize(..words.len())]
+}
