@@ -207,7 +207,10 @@ fn keys_are_encoded_so_that_no_two_counters_collide() {
         &"x".repeat(256),
         &long,
         &"x".repeat(258),
+        // Without lengths, (a, descriptors.bb) and (adescriptors.b, b) would be one text.
         "descriptors.b",
+        "descriptors.bb",
+        "adescriptors.b",
     ];
     let mut seen: HashMap<[u8; 16], String> = HashMap::new();
     for one in values {
