@@ -67,7 +67,9 @@ impl Report {
 
     /// Names and latencies in microseconds.
     fn latencies(&self) -> Vec<(&'static str, u64)> {
-        let Some(latencies) = &self.latencies else { return Vec::new() };
+        let Some(latencies) = self.latencies.as_ref().filter(|all| !all.is_empty()) else {
+            return Vec::new();
+        };
         let quantile = |(name, at)| (name, latencies.value_at_quantile(at));
         QUANTILES.map(quantile).into_iter().chain([("max", latencies.max())]).collect()
     }
