@@ -34,6 +34,8 @@ struct Grant {
     deadline: u64,
     tokens: u64,
     spent: u64,
+    /// Whether it is only spent: the store's clock stepped back since.
+    only_spent: bool,
 }
 
 /// One caller of one counter.
@@ -43,10 +45,7 @@ pub(crate) struct Client {
     pub(crate) max_keys: u64,
     /// The longest hold, in µs.
     pub(crate) longest: u64,
-    /// Whether the store's clock ever stepped back.
-    pub(crate) stepped_back: bool,
-    /// Whether it ever booked more than it held: a debt, or a settlement of what had ended before
-    /// the clock stepped back, which is booked twice.
+    /// Whether it ever booked more than it held.
     in_debt: bool,
     /// Everything that passed, in order.
     pub(crate) spent: Vec<Spent>,
@@ -57,15 +56,7 @@ impl Client {
     /// A caller with nothing spent.
     pub(crate) fn new(key: Key, longest: u64) -> Self {
         let (spent, grants) = (Vec::new(), Vec::new());
-        Self {
-            key,
-            max_keys: u64::MAX,
-            longest,
-            stepped_back: false,
-            in_debt: false,
-            spent,
-            grants,
-        }
+        Self { key, max_keys: u64::MAX, longest, in_debt: false, spent, grants }
     }
 
     /// Spends, then makes one check by `decide`. Answers what was asked, and the verdict.
@@ -79,7 +70,7 @@ impl Client {
         self.spend_some(rng, at);
         let index = rng.usize(..self.grants.len().max(1));
         let (op, tokens) = match self.grants.get_mut(index) {
-            Some(grant) if rng.u8(..3) == 0 => {
+            Some(grant) if !grant.only_spent && rng.u8(..3) == 0 => {
                 let quantum = Micros::new(self.longest.div_ceil(16));
                 handle(rng, grant, self.longest, quantum)
             }
@@ -104,6 +95,15 @@ impl Client {
             tokens: Tokens::new(tokens),
             shadow: false,
             horizon: Micros::new(self.longest + self.longest.div_ceil(16)),
+        }
+    }
+
+    /// The store's clock went back. What was granted before is spent, but no longer given back,
+    /// extended or settled: the step may have cut its end, and what ends there by name now may be
+    /// another's, or it may have been booked at its end already.
+    pub(crate) fn notice_step_back(&mut self) {
+        for grant in &mut self.grants {
+            grant.only_spent = true;
         }
     }
 
@@ -147,7 +147,7 @@ impl Client {
             Op::Take if tokens > 0 => self.spent.push(Spent { at, tokens }),
             Op::Hold { lasting, .. } if tokens > 0 => {
                 let deadline = at.real + lasting.get().min(end - at.store);
-                self.grants.push(Grant { end, deadline, tokens, spent: 0 });
+                self.grants.push(Grant { end, deadline, tokens, spent: 0, only_spent: false });
             }
             Op::Extend { lasting, .. } if tokens > 0 => {
                 let grant = &mut self.grants[index];
@@ -156,7 +156,7 @@ impl Client {
             }
             Op::Release { .. } => self.grants[index].tokens -= tokens,
             Op::Settle { held, .. } => {
-                self.in_debt |= tokens > held.get() || self.stepped_back;
+                self.in_debt |= tokens > held.get();
                 self.grants.swap_remove(index);
             }
             _ => {}

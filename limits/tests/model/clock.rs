@@ -11,7 +11,7 @@ use crate::client::{Client, Instant, Spent, assert_wait_is_bounded};
 use crate::rule::{Algorithm, Rule};
 use crate::{numbers, seeds, world};
 
-const OPERATIONS: u64 = 250_000;
+const OPERATIONS: u64 = 1_000_000;
 const START: u64 = 1_700_000_000_000_000;
 
 /// A step of the store's clock, at an instant of the real one.
@@ -37,6 +37,11 @@ fn steps_of_the_clock_cost_an_aligned_window_at_most_one_limit() {
     step_the_clock("clock, aligned window", Algorithm::Aligned);
 }
 
+#[test]
+fn steps_of_the_clock_cost_concurrency_at_most_one_limit() {
+    step_the_clock("clock, concurrency", Algorithm::Concurrency);
+}
+
 fn step_the_clock(property: &str, algorithm: Algorithm) {
     seeds::run(property, OPERATIONS, |rng| {
         let rule = Rule::random(rng, algorithm);
@@ -55,7 +60,9 @@ fn step_the_clock(property: &str, algorithm: Algorithm) {
             }
             if rng.u8(..40) == 0 {
                 let step = step(rng, rule, &mut at, scale);
-                client.stepped_back |= !step.forward;
+                if !step.forward {
+                    client.notice_step_back();
+                }
                 steps.push(step);
             }
             let spent = client.spent.len();
@@ -64,6 +71,14 @@ fn step_the_clock(property: &str, algorithm: Algorithm) {
                 client.act(rng, rule, at, |asks| decide(&mut counters, asks, now).unwrap());
             assert_wait_is_bounded(&outcome, rule, &client);
             assert_retry(&counters, &ask, rule, at, outcome.replies[0].wait);
+            if let Rule::Concurrency { limit } = rule {
+                let (live, bound) =
+                    (client.live(at.real), limit * (1 + recent(&steps, at, longest)));
+                assert!(
+                    live <= bound,
+                    "{live} live at {at:?}, limit {limit}: {client:?} {steps:?}"
+                );
+            }
             for last in spent..client.spent.len() {
                 assert_bound(rule, &client.spent[..=last], &steps, longest);
             }
@@ -101,6 +116,12 @@ fn assert_retry(counters: &HashMap<Key, Counter>, ask: &Ask, rule: Rule, at: Ins
     let retry = Ask { terms: rule.terms(later), ..*ask };
     let outcome = decide(&mut alone, &[retry], Timestamp::new(later)).unwrap();
     assert!(outcome.allowed, "denied after {wait} µs from {at:?}: {ask:?} {counters:?}");
+}
+
+/// The forward steps after which holds may have been cut short that are still spent now.
+fn recent(steps: &[Step], at: Instant, longest: u64) -> u64 {
+    let reaches = |step: &&Step| step.forward && at.real <= step.real + longest;
+    steps.iter().filter(reaches).count() as u64
 }
 
 /// In real time: one extra capacity for each forward step that an interval starts before, or

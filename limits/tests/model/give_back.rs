@@ -12,7 +12,7 @@ use crate::rule::{ALL, Algorithm, Rule};
 use crate::world::Lane;
 use crate::{numbers, seeds};
 
-const OPERATIONS: u64 = 250_000;
+const OPERATIONS: u64 = 1_000_000;
 const START: u64 = 1_700_000_000_000_000;
 
 /// Tokens held: `back` of them will be given back in time, `rest` are in both worlds.

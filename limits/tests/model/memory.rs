@@ -73,14 +73,16 @@ fn without_room_no_key_passes_more_than_its_limit() {
             .collect();
         let room = rng.usize(..=20);
         let memory = Memory::new(room);
-        let (mut now, mut full, length) = (START, START, rng.u64(100..=1_000));
+        let (mut now, mut full, mut who) = (START, START, 0);
+        let length = rng.u64(100..=1_000);
         for _ in 0..length {
             // Now and then to just before or just when some counter is fresh.
             now = match full - rng.u64(..2) {
                 later if later > now && rng.u8(..6) == 0 => later,
                 _ => now + numbers::gap(rng, rule.scale()) / 4,
             };
-            let client = &mut clients[rng.usize(..keys)];
+            who = if rng.u8(..4) == 0 { who } else { rng.usize(..keys) };
+            let client = &mut clients[who];
             let (before, at) = (client.spent.len(), Instant { real: now, store: now });
             let (_, outcome) =
                 client.act(rng, rule, at, |asks| memory.decide(asks, Timestamp::new(now)).unwrap());
