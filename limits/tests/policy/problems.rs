@@ -146,6 +146,30 @@ fn every_key_checks_its_value() {
 }
 
 #[test]
+fn lists_and_texts_are_bounded() {
+    let list =
+        |entry: &dyn Fn(usize) -> String, n| (0..n).map(entry).collect::<Vec<_>>().join(", ");
+    let patterns = |n| format!("match: [{}]", list(&|i| format!("'GET /{i}'"), n));
+    let key = |n| format!("key: [{}]", list(&|i| format!("claims.c{i}"), n));
+    let description = |n| format!("description: {}", "x".repeat(n));
+    let reason = |n| format!("reason: {}", "x".repeat(n));
+    let cases: [(&dyn Fn(usize) -> String, usize, &str); 4] = [
+        (&patterns, 64, "out_of_range"),
+        (&key, 8, "out_of_range"),
+        (&description, 4_096, "out_of_range"),
+        (&reason, 64, "bad_name"),
+    ];
+    for (line, most, code) in cases {
+        let good = format!("rate_limits:\n  a:\n    limit: 5\n    window: 1m\n    {}", line(most));
+        assert!(compile(&good).is_ok(), "{good}");
+        assert_eq!(of_limit(&line(most + 1)).code, code);
+    }
+    let named = |n| format!("rate_limits: {{ {}: {{ limit: 5, window: 1m }} }}", "x".repeat(n));
+    assert!(compile(&named(128)).is_ok());
+    assert_eq!(places(&named(129)), ["1:16 bad_name"]);
+}
+
+#[test]
 fn what_comes_later_says_so() {
     for key in [
         "when",
