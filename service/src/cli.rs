@@ -4,7 +4,10 @@ use std::fmt;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod banner;
 mod check;
+mod explain;
+mod serve;
 
 /// How a command ends. The one table of exit codes; `docs/settings.md` is tested against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +34,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve: answer requests by the limits until a signal ends it
+    Serve(serve::Serve),
     /// Check limits files and print every problem with its place
     Check(check::Check),
+    /// Explain what the limits do with one request, and why
+    Explain(explain::Explain),
 }
 
 /// The form of what a command prints.
@@ -81,7 +88,9 @@ pub fn run() -> Exit {
         }
     };
     match arguments.command {
+        Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
+        Command::Explain(explain) => explain::run(&explain),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod lifecycle;
 pub mod limiter;
 pub mod metrics;
 pub mod origin;
+pub mod record;
 pub mod reload;
 pub mod server;
 pub mod settings;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::record::Recorder;
 use crate::settings::{Replicas, Unmatched};
 use crate::store::Store;
 use crate::telemetry::TraceParent;
@@ -90,6 +91,7 @@ pub struct Shared {
     losses: Losses,
     in_flight: AtomicUsize,
     metrics: Arc<Metrics>,
+    recorder: Recorder,
 }
 
 impl Door {
@@ -114,6 +116,7 @@ impl Shared {
         replicas: Replicas,
         unmatched: Unmatched,
         metrics: Arc<Metrics>,
+        recorder: Recorder,
     ) -> Arc<Self> {
         Arc::new(Self {
             policy: ArcSwap::new(policy),
@@ -124,6 +127,7 @@ impl Shared {
             losses: Losses::default(),
             in_flight: AtomicUsize::new(0),
             metrics,
+            recorder,
         })
     }
 
@@ -203,6 +207,8 @@ impl Limiter {
             store_time,
             took: clock::instant().saturating_duration_since(began),
         };
+        self.shared.metrics.decided(call.door, &decision);
+        self.shared.recorder.record(call, &decision);
         decision
     }
 }

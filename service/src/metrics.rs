@@ -12,11 +12,17 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
+use sluicegate_limits::policy::Mode;
 
+use crate::limiter::{Decision, Door};
+use crate::store::StoreError;
+
+mod decisions;
 mod latency;
 mod policy;
 mod table;
 
+use decisions::DecisionMetrics;
 pub use latency::{BOUNDS_US, Latency};
 pub use policy::PolicyMetrics;
 pub use table::{Kind, Row, TABLE};
@@ -26,8 +32,8 @@ type Counters = Family<Labels, Counter>;
 type Gauges = Family<Labels, Gauge>;
 
 /// The reasons a call to the store gave no answer, as the label `kind`.
-pub const STORE_ERROR_KINDS: [&str; 6] =
-    ["timeout", "unavailable", "breaker", "refused", "bad_state", "overloaded"];
+pub const STORE_ERROR_KINDS: [&str; 7] =
+    ["timeout", "unavailable", "breaker", "refused", "bad_state", "overloaded", "stale"];
 
 /// Whether the store is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +50,7 @@ pub enum BreakerState {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    decisions: DecisionMetrics,
     /// The limits in effect, and their files.
     pub policy: PolicyMetrics,
     /// The call to the store.
@@ -95,6 +102,7 @@ impl Metrics {
         let (grpc, http) = (listener("grpc"), listener("http"));
         let records = add(&mut r, &table::RECORDS, Counters::default());
         Arc::new(Self {
+            decisions: DecisionMetrics::register(&mut r),
             policy: PolicyMetrics::register(&mut r),
             store,
             memory_counters: add(&mut r, &table::MEMORY_COUNTERS, Gauge::default()),
@@ -115,6 +123,20 @@ impl Metrics {
         // Writing to a String cannot fail; a collector of ours never returns an error.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+
+    /// Counts one decision: by door, verdict and reason, and by the limits that spoke in it.
+    pub fn decided(&self, door: Door, decision: &Decision) {
+        let verdict = &decision.verdict;
+        self.decisions.count(door, verdict, decision.took);
+        if !verdict.allowed
+            && let Some(limit) = verdict.limit_name()
+        {
+            self.policy.denied(limit);
+        }
+        for limit in verdict.limits.iter().filter(|l| l.mode == Mode::Shadow && !l.allowed) {
+            self.policy.would_deny(&limit.name);
+        }
     }
 
     /// The connections of the gRPC listener.
@@ -148,14 +170,10 @@ impl StoreMetrics {
         }
     }
 
-    /// Counts an answer and how long it took.
-    pub fn answered(&self, took: Duration) {
-        self.took.observe(took);
-    }
-
-    /// Counts a call that gave no answer; `kind` is one of [`STORE_ERROR_KINDS`].
-    pub fn failed(&self, kind: &str) {
-        let index = STORE_ERROR_KINDS.iter().position(|k| *k == kind);
+    /// Counts a call: how long an answer took, or why there was none.
+    pub fn asked<T>(&self, answer: &Result<T, StoreError>, took: Duration) {
+        let Err(error) = answer else { return self.took.observe(took) };
+        let index = STORE_ERROR_KINDS.iter().position(|kind| *kind == error.kind());
         if let Some(counter) = index.and_then(|i| self.errors.get(i)) {
             counter.inc();
         }

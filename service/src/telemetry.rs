@@ -8,6 +8,10 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::settings::{Log, LogFormat};
 
+mod spans;
+
+pub use spans::Spans;
+
 /// The W3C trace context of a caller; [`TraceParent::NONE`] where it brought none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TraceParent {

@@ -91,7 +91,9 @@ impl Limiter {
     async fn ask_store(&self, way: &mut Way<'_>, asks: Check) -> Result<Outcome, StoreError> {
         let began = clock::instant();
         let answer = self.store.decide(asks, way.deadline.unwrap_or(began + PATIENCE)).await;
-        way.store_time += clock::instant().saturating_duration_since(began);
+        let took = clock::instant().saturating_duration_since(began);
+        way.store_time += took;
+        self.shared.metrics.store.asked(&answer, took);
         let answer = answer?;
         if self.shared.losses.note(&self.seen, answer.generation, answer.outcome.now) {
             self.shared.metrics.store.generation_changed();

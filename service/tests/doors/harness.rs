@@ -9,6 +9,7 @@ use sluicegate::doors::{self, Common};
 use sluicegate::lifecycle::{Lifecycle, Phase};
 use sluicegate::limiter::{Limiter, Shared};
 use sluicegate::metrics::Metrics;
+use sluicegate::record::{Recorder, Redactor, Writer};
 use sluicegate::reload::ReloadState;
 use sluicegate::server::{Running, Server};
 use sluicegate::settings::{AttributeSource, Overrides, Settings, load};
@@ -30,6 +31,7 @@ pub(crate) struct TestServer {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) running: Running,
+    _records: Writer,
 }
 
 impl TestServer {
@@ -57,6 +59,15 @@ impl TestServer {
         let policy = Policy::compile(&[file]).unwrap().policy;
         let metrics = Metrics::new(settings.memory.max_counters);
         let memory = Arc::new(Memory::new(settings.memory.max_counters));
+        let redactor = Redactor::new(settings.redaction.clone(), &settings.key_secret);
+        let (recorder, records) = Recorder::start(
+            settings.decision_records,
+            redactor,
+            None,
+            Arc::clone(&metrics),
+            std::io::sink(),
+        )
+        .unwrap();
         let shared = Shared::new(
             Arc::new(policy),
             KeySecret::new(&[7; 32]).unwrap(),
@@ -64,6 +75,7 @@ impl TestServer {
             settings.replicas,
             settings.unmatched,
             Arc::clone(&metrics),
+            recorder,
         );
         let lifecycle = Lifecycle::default();
         let reload = Arc::new(ReloadState::default());
@@ -75,7 +87,7 @@ impl TestServer {
             let limiter = Limiter::new(Arc::clone(&shared), Store::Memory(Arc::clone(&memory)));
             doors::routers(&limiter, &common).unwrap()
         });
-        Self { grpc, http, lifecycle, metrics, running: running.unwrap() }
+        Self { grpc, http, lifecycle, metrics, running: running.unwrap(), _records: records }
     }
 
     /// A gRPC channel to it.

@@ -1,0 +1,250 @@
+//! `sluicegate serve`: puts the parts together, runs them until a signal, and takes them down.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use sluicegate_limits::charge::KeySecret;
+use sluicegate_limits::memory::Memory;
+use sluicegate_limits::policy::Compiled;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Exit, banner, check, complain, print};
+use crate::clock;
+use crate::doors::{self, Common};
+use crate::lifecycle::Lifecycle;
+use crate::limiter::{Limiter, Shared};
+use crate::metrics::Metrics;
+use crate::record::{Recorder, Redactor, Writer};
+use crate::reload::{self, ReloadState, Sources, Watcher};
+use crate::server::{Routers, Running, Server};
+use crate::settings::{self, Overrides, Settings, StoreSettings};
+use crate::store::Store;
+use crate::store::valkey::{ValkeyHandle, ValkeyNode};
+use crate::telemetry::{Spans, start_log};
+
+/// How often fresh counters are swept, and what memory holds is shown.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The settings file [default: sluicegate.yaml, where there is one]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Limits files or directories, instead of those of the settings; may be repeated
+    #[arg(long, value_name = "FILE_OR_DIR")]
+    limits: Vec<PathBuf>,
+    /// memory, or valkey://HOST:PORT
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// The address of the gRPC listener
+    #[arg(long, value_name = "ADDRESS")]
+    grpc_addr: Option<String>,
+    /// The address of the HTTP listener
+    #[arg(long, value_name = "ADDRESS")]
+    http_addr: Option<String>,
+}
+
+/// Why the service could not start.
+type StartError = Box<dyn std::error::Error>;
+
+/// The parts of a service that runs.
+struct Replica {
+    lifecycle: Lifecycle,
+    running: Running,
+    watcher: Watcher,
+    writer: Writer,
+    spans: Option<Spans>,
+    memory: Arc<Memory>,
+    metrics: Arc<Metrics>,
+    node: Option<Arc<ValkeyNode>>,
+}
+
+pub(super) fn run(serve: &Serve) -> Exit {
+    let overrides = Overrides {
+        file: serve.config.clone(),
+        limits: serve.limits.clone(),
+        store: serve.store.clone(),
+        grpc_address: serve.grpc_addr.clone(),
+        http_address: serve.http_addr.clone(),
+        environment: None,
+    };
+    let settings = match settings::load(&overrides) {
+        Ok(settings) => settings,
+        Err(error) => {
+            complain(&error);
+            return Exit::Configuration;
+        }
+    };
+    if settings.limits.is_empty() {
+        complain(&"error: no limits: set `limits:` in sluicegate.yaml, or pass --limits FILE");
+        return Exit::Configuration;
+    }
+    let sources = Sources::read(&settings.limits);
+    let compiled = match sources.compile() {
+        Ok(compiled) => compiled,
+        Err(problems) => {
+            check::show(&sources, &problems, &[]);
+            return Exit::Configuration;
+        }
+    };
+    check::show(&sources, &[], &compiled.warnings);
+    if let Err(error) = start_log(settings.log) {
+        complain(&format_args!("error: {error}"));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let served = runtime.map_err(StartError::from).and_then(|runtime| {
+        runtime.block_on(async {
+            let terminations = Signals::new()?;
+            let replica = Replica::start(&settings, &sources, compiled)?;
+            replica.live(&settings, terminations).await;
+            Ok(())
+        })
+    });
+    match served {
+        Ok(()) => Exit::Yes,
+        Err(error) => {
+            complain(&format_args!("error: {error}"));
+            Exit::Configuration
+        }
+    }
+}
+
+impl Replica {
+    fn start(
+        settings: &Settings,
+        sources: &Sources,
+        compiled: Compiled,
+    ) -> Result<Self, StartError> {
+        settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let policy = Arc::new(compiled.policy);
+        let metrics = Metrics::new(settings.memory.max_counters);
+        reload::show(&metrics, &policy);
+        let memory = Arc::new(Memory::new(settings.memory.max_counters));
+        let spans = Spans::from_environment()?;
+        let (recorder, writer) = Recorder::start(
+            settings.decision_records,
+            Redactor::new(settings.redaction.clone(), &settings.key_secret),
+            spans.clone(),
+            Arc::clone(&metrics),
+            std::io::stderr(),
+        )?;
+        let secret = KeySecret::new(settings.key_secret.expose())
+            .map_err(|_| "the key secret is too short")?;
+        let shared = Shared::new(
+            Arc::clone(&policy),
+            secret,
+            Arc::clone(&memory),
+            settings.replicas,
+            settings.unmatched,
+            Arc::clone(&metrics),
+            recorder,
+        );
+        let lifecycle = Lifecycle::default();
+        let reload = Arc::new(ReloadState::default());
+        let common =
+            Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), Arc::clone(&reload));
+        let server = Server::bind(&settings.listeners, &metrics)?;
+        let (grpc, http) = (server.grpc_address(), server.http_address());
+        let node = match &settings.store {
+            StoreSettings::Memory => None,
+            StoreSettings::Valkey(valkey) => Some(ValkeyNode::new(valkey.clone())),
+        };
+        let (core_node, core_memory) = (node.clone(), Arc::clone(&memory));
+        let on_policy = Arc::clone(&shared);
+        // Once outside of the cores, where an error can still end the start.
+        let probe = Store::Memory(Arc::clone(&memory));
+        doors::routers(&Limiter::new(Arc::clone(&shared), probe), &common)?;
+        let running = server.start(settings.threads, &lifecycle, move |_| {
+            let store = match &core_node {
+                None => Store::Memory(Arc::clone(&core_memory)),
+                Some(node) => Store::Valkey(ValkeyHandle::start(Arc::clone(node))),
+            };
+            let limiter = Limiter::new(Arc::clone(&shared), store);
+            doors::routers(&limiter, &common).unwrap_or_else(|_| Routers {
+                grpc: axum::Router::new(),
+                http: axum::Router::new(),
+            })
+        })?;
+        let watcher = Watcher::start(
+            settings.limits.clone(),
+            sources,
+            move |policy| on_policy.set_policy(policy),
+            reload,
+            Arc::clone(&metrics),
+        )?;
+        print(&banner::text(settings, &policy, grpc, http));
+        Ok(Self { lifecycle, running, watcher, writer, spans, memory, metrics, node })
+    }
+
+    /// Serves until a signal ends it, and takes everything down in order.
+    async fn live(self, settings: &Settings, mut signals: Signals) {
+        let Self { lifecycle, mut running, watcher, writer, spans, memory, metrics, node } = self;
+        let mut tick = tokio::time::interval(HOUSEKEEPING);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {
+                    memory.sweep(clock::now());
+                    metrics.memory(memory.len(), memory.overflowed());
+                    if let Some(node) = &node {
+                        metrics.store.breaker(node.breaker());
+                    }
+                }
+                again = signals.next() => {
+                    if !again {
+                        break;
+                    }
+                    watcher.reload();
+                }
+            }
+        }
+        tracing::info!("draining: not ready any more, requests are still answered");
+        let hurry = lifecycle.clone();
+        let drained = lifecycle.drain(settings.drain, running.closed());
+        tokio::pin!(drained);
+        loop {
+            tokio::select! {
+                () = &mut drained => break,
+                again = signals.next() => {
+                    if !again {
+                        hurry.hurry();
+                    }
+                }
+            }
+        }
+        // The last records and spans are written by threads of their own, which this one must not
+        // keep from running.
+        let last = tokio::task::spawn_blocking(move || {
+            drop((watcher, writer));
+            spans.iter().for_each(Spans::shutdown);
+        });
+        let _ = last.await;
+    }
+}
+
+/// What the system may tell the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal: true asks to read the limits again, false to end.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+            _ = self.hangup.recv() => true,
+        }
+    }
+}

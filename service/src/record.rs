@@ -1,0 +1,234 @@
+//! What each request leaves behind: a decision record, and a span where spans are exported.
+//!
+//! Every denial is recorded, and a sampled share of the rest. A request builds its record and
+//! hands it to a thread that writes; where too many wait, the record is dropped and counted.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use serde::Serialize;
+use sluicegate_limits::counter::Wait;
+use sluicegate_limits::policy::Mode;
+use sluicegate_limits::time::{Timestamp, Tokens};
+
+use crate::limiter::{Call, Decision};
+use crate::metrics::Metrics;
+use crate::settings::DecisionRecords;
+use crate::telemetry::Spans;
+
+mod redact;
+
+pub use redact::Redactor;
+
+/// The target of the records among the lines of the log.
+pub const TARGET: &str = "sluicegate::decision";
+
+/// Takes what requests leave behind. A clone hands it to the same thread.
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
+    settings: DecisionRecords,
+    redactor: Redactor,
+    spans: Option<Spans>,
+    metrics: Arc<Metrics>,
+    waiting: Arc<AtomicUsize>,
+    /// Bounded by `waiting`.
+    lines: Sender<Message>,
+}
+
+/// The thread that writes. Dropping it writes what waits, and ends it.
+#[derive(Debug)]
+pub struct Writer {
+    lines: Sender<Message>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Write(Box<Record>),
+    Stop,
+}
+
+/// One decision, as a line of JSON. Personal values in it are redacted already.
+#[derive(Debug, Serialize)]
+struct Record {
+    target: &'static str,
+    time: String,
+    decision_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+    door: &'static str,
+    #[serde(flatten)]
+    who: Who,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    limit: Option<String>,
+    remaining: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    would_deny: Vec<String>,
+    policy_revision: String,
+    degraded: bool,
+    latency_us: u64,
+    store_us: u64,
+}
+
+/// Who asked for what.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Who(std::collections::BTreeMap<&'static str, String>);
+
+/// The attributes that a record shows where the request has them.
+const SHOWN: [&str; 9] = [
+    "tenant_id",
+    "client_id",
+    "on_behalf_of",
+    "user_id",
+    "ip_address",
+    "method",
+    "endpoint",
+    "grpc_method",
+    "traffic_class",
+];
+
+impl Recorder {
+    /// Starts the thread that writes to `out`.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(
+        settings: DecisionRecords,
+        redactor: Redactor,
+        spans: Option<Spans>,
+        metrics: Arc<Metrics>,
+        out: impl Write + Send + 'static,
+    ) -> std::io::Result<(Self, Writer)> {
+        let (lines, written) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (count, counted) = (Arc::clone(&waiting), Arc::clone(&metrics));
+        let thread = std::thread::Builder::new()
+            .name("records".to_owned())
+            .spawn(move || write(&written, out, &count, &counted))?;
+        let writer = Writer { lines: lines.clone(), thread: Some(thread) };
+        let inner = Inner { settings, redactor, spans, metrics, waiting, lines };
+        Ok((Self(Arc::new(inner)), writer))
+    }
+
+    /// Takes what this decision leaves behind. Never waits.
+    pub fn record(&self, call: &Call, decision: &Decision) {
+        let inner = &*self.0;
+        let mut trace_id = call.trace.trace_id;
+        if let Some(spans) = &inner.spans {
+            trace_id = spans.export(call, decision, &inner.redactor);
+        }
+        let sampled = || fastrand::f64() < inner.settings.sampled_share;
+        if decision.verdict.allowed && !sampled() {
+            return;
+        }
+        if inner.waiting.fetch_add(1, Relaxed) >= inner.settings.max_waiting {
+            inner.waiting.fetch_sub(1, Relaxed);
+            inner.metrics.records_dropped.inc();
+            return;
+        }
+        let record = Record::of(call, decision, trace_id, &inner.redactor);
+        if inner.lines.send(Message::Write(Box::new(record))).is_err() {
+            inner.metrics.records_dropped.inc();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.lines.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Record {
+    fn of(call: &Call, decision: &Decision, trace_id: u128, redactor: &Redactor) -> Self {
+        let verdict = &decision.verdict;
+        let would_deny = verdict.limits.iter().filter(|l| l.mode == Mode::Shadow && !l.allowed);
+        let micros =
+            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            target: TARGET,
+            time: rfc3339(decision.now),
+            decision_id: decision.id.to_string(),
+            trace_id: (trace_id != 0).then(|| format!("{trace_id:032x}")),
+            door: call.door.as_str(),
+            who: Who(redactor.shown(&call.attributes, &SHOWN).collect()),
+            allowed: verdict.allowed,
+            reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
+            limit: verdict.limit_name().map(str::to_owned),
+            remaining: verdict.remaining().map(Tokens::get),
+            retry_after_ms: match verdict.retry_after() {
+                Some(Wait::For(wait)) => Some(wait.to_millis_up()),
+                _ => None,
+            },
+            would_deny: would_deny.map(|l| l.name.to_string()).collect(),
+            policy_revision: decision.policy.revision().to_owned(),
+            degraded: verdict.degraded,
+            latency_us: micros(decision.took),
+            store_us: micros(decision.store_time),
+        }
+    }
+}
+
+/// Writes records until it is told to stop, which is the last message: what waits is written.
+fn write(lines: &Receiver<Message>, mut out: impl Write, waiting: &AtomicUsize, metrics: &Metrics) {
+    while let Ok(Message::Write(record)) = lines.recv() {
+        waiting.fetch_sub(1, Relaxed);
+        let line = serde_json::to_string(&record).unwrap_or_default();
+        // One write a line, so that lines of other writers never get in between.
+        match out.write_all(format!("{line}\n").as_bytes()) {
+            Ok(()) => metrics.records_written.inc(),
+            Err(_) => metrics.records_dropped.inc(),
+        };
+    }
+    let _ = out.flush();
+}
+
+/// The instant as RFC 3339 in UTC with microseconds. The date by "days from civil" backwards:
+/// <https://howardhinnant.github.io/date_algorithms.html>.
+fn rfc3339(at: Timestamp) -> String {
+    let (seconds, micros) = (at.get() / 1_000_000, at.get() % 1_000_000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let from_0000_03_01 = days + 719_468;
+    let (era, day_of_era) = (from_0000_03_01 / 146_097, from_0000_03_01 % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_written_as_rfc_3339() {
+        let cases = [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_400_000_001, "2000-02-29T00:00:00.000001Z"),
+            (1_709_251_199_999_999, "2024-02-29T23:59:59.999999Z"),
+            (1_795_518_296_000_000, "2026-11-24T11:04:56.000000Z"),
+            (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
+        ];
+        for (micros, text) in cases {
+            assert_eq!(rfc3339(Timestamp::new(micros)), text);
+        }
+    }
+}
