@@ -145,6 +145,7 @@ fn why_it_applies(limit: &Limit) -> String {
         [] if limit.name == DEFAULT => {
             parts.push("`default` is for every request with its key".to_owned());
         }
+        [] if limit.name == UNAUTHENTICATED => {}
         [] => parts.push("it has no match, so it is for every request".to_owned()),
         patterns => parts.push(format!("its match holds: {}", listed(patterns))),
     }

@@ -167,8 +167,8 @@ expensive_exports does not apply
   source: quickstart.yaml:9
 
 unauthenticated applies
-  why:    it has no match, so it is for every request; `unauthenticated` implies that \
-authenticated is false, and it is; the request has `ip_address`
+  why:    `unauthenticated` implies that authenticated is false, and it is; \
+the request has `ip_address`
   limit:  60 in 1m, sliding_window, enforce
   cost:   1 (nothing says otherwise), 59 of 60 left
   source: quickstart.yaml:14
