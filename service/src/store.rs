@@ -10,7 +10,7 @@ use sluicegate_limits::time::Timestamp;
 use crate::clock;
 use crate::metrics::BreakerState;
 
-pub mod breaker;
+mod breaker;
 pub mod valkey;
 
 use valkey::ValkeyHandle;

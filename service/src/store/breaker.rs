@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Whether a server may be called.
 #[derive(Debug)]
-pub struct Breaker {
+pub(super) struct Breaker {
     state: Mutex<State>,
     openings: AtomicU64,
 }
@@ -39,7 +39,7 @@ enum State {
 /// The duty to try the server until it answers. Dropped before that, it lets calls through again,
 /// so that the next failure gives the duty to somebody else.
 #[derive(Debug)]
-pub struct Probing {
+pub(super) struct Probing {
     breaker: Arc<Breaker>,
     pause: Duration,
     rng: Rng,
@@ -54,13 +54,13 @@ impl Default for Breaker {
 impl Breaker {
     /// Whether calls may be made.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         matches!(*self.state.lock(), State::Closed { .. })
     }
 
     /// For metrics.
     #[must_use]
-    pub fn state(&self) -> BreakerState {
+    pub(super) fn state(&self) -> BreakerState {
         match *self.state.lock() {
             State::Closed { .. } => BreakerState::Closed,
             State::Open => BreakerState::Open,
@@ -70,12 +70,12 @@ impl Breaker {
 
     /// How often it opened; a connection from before the last time is not to be trusted.
     #[must_use]
-    pub fn openings(&self) -> u64 {
+    pub(super) fn openings(&self) -> u64 {
         self.openings.load(Relaxed)
     }
 
     /// A call was answered. While it is open, only the try counts.
-    pub fn success(&self) {
+    pub(super) fn success(&self) {
         if let State::Closed { failures } = &mut *self.state.lock() {
             *failures = 0;
         }
@@ -84,7 +84,7 @@ impl Breaker {
     /// A call failed. Answers the duty to try where this failure opened it; `rng` spreads the
     /// tries of many replicas.
     #[must_use]
-    pub fn failure(self: &Arc<Self>, rng: Rng) -> Option<Probing> {
+    pub(super) fn failure(self: &Arc<Self>, rng: Rng) -> Option<Probing> {
         let mut state = self.state.lock();
         let State::Closed { failures } = &mut *state else { return None };
         *failures += 1;
@@ -99,24 +99,24 @@ impl Breaker {
 
 impl Probing {
     /// How long to wait before the next try: doubling, and up to half more or less.
-    pub fn next_pause(&mut self) -> Duration {
+    pub(super) fn next_pause(&mut self) -> Duration {
         let pause = self.pause.mul_f64(0.5 + self.rng.f64());
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         pause
     }
 
     /// A try begins.
-    pub fn begin(&self) {
+    pub(super) fn begin(&self) {
         *self.breaker.state.lock() = State::HalfOpen;
     }
 
     /// The try failed.
-    pub fn failed(&self) {
+    pub(super) fn failed(&self) {
         *self.breaker.state.lock() = State::Open;
     }
 
     /// The server answered: everybody may call.
-    pub fn succeeded(self) {
+    pub(super) fn succeeded(self) {
         *self.breaker.state.lock() = State::Closed { failures: 0 };
     }
 }

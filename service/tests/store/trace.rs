@@ -190,7 +190,7 @@ fn rate(limit: u64, window: u64) -> Option<Rate> {
         return None;
     }
     [1, 1_000, 1_000_000].into_iter().find_map(|tick| {
-        let ticks = (window % tick == 0).then_some(window / tick)?;
+        let ticks = window.is_multiple_of(tick).then_some(window / tick)?;
         let common = gcd(limit, ticks);
         let (tokens, ticks) = (limit / common, ticks / common);
         let fits = u128::from(tokens) * u128::from(ticks) <= 1 << 52;

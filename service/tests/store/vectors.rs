@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use fastrand::Rng;
+use fred::interfaces::{ClientLike, KeysInterface, LuaInterface};
 use sluicegate::store::valkey::SCRIPT;
 use sluicegate::store::valkey::packing::{Answer, Packed, Undecided, counter_key, pack, unpack};
 use sluicegate_limits::counter::{Counter, Op, Terms};
@@ -60,6 +61,53 @@ impl Client for Redis {
         };
         let _: redis::Value =
             command.query_async(&mut self.connection).await.expect("writes a counter");
+    }
+}
+
+/// The second, independent client: the same script, keys and bytes serve it.
+struct Fred {
+    client: fred::clients::Client,
+    sha: String,
+}
+
+impl Fred {
+    async fn connect(server: &ValkeyServer) -> Self {
+        let server = fred::types::config::ServerConfig::new_centralized("127.0.0.1", server.port());
+        let address = fred::types::config::Config { server, ..Default::default() };
+        let client = fred::clients::Client::new(address, None, None, None);
+        client.init().await.expect("connects");
+        let sha = client.script_load(SCRIPT).await.expect("loads the script");
+        Self { client, sha }
+    }
+}
+
+impl Client for Fred {
+    async fn call(&mut self, packed: &Packed, now: Timestamp) -> Vec<u8> {
+        let now = now.get().to_le_bytes();
+        let args = [&now[..], &[], &packed.input].map(fred::bytes::Bytes::copy_from_slice);
+        let keys: Vec<fred::types::Key> =
+            packed.keys.iter().map(|key| key.as_slice().into()).collect();
+        let answer: fred::bytes::Bytes =
+            self.client.evalsha(&self.sha, keys, args.to_vec()).await.expect("the script answers");
+        answer.to_vec()
+    }
+
+    async fn get(&mut self, keys: &[Key]) -> Vec<Option<Vec<u8>>> {
+        let keys: Vec<fred::types::Key> =
+            keys.iter().map(|key| counter_key(key).as_slice().into()).collect();
+        let stored: Vec<Option<fred::bytes::Bytes>> =
+            self.client.mget(keys).await.expect("reads the counters");
+        stored.into_iter().map(|bytes| bytes.map(|bytes| bytes.to_vec())).collect()
+    }
+
+    async fn set(&mut self, key: &Key, bytes: Option<&[u8]>) {
+        let key = counter_key(key);
+        let key = key.as_slice();
+        let done: Result<(), _> = match bytes {
+            Some(bytes) => self.client.set(key, bytes, None, None, false).await,
+            None => self.client.del(key).await,
+        };
+        done.expect("writes a counter");
     }
 }
 
@@ -187,6 +235,17 @@ fn the_script_is_the_twin_of_decide() {
         let steps = number("SLUICEGATE_VECTOR_STEPS").unwrap_or(STEPS);
         println!("{steps} steps in traces of {TRACE_STEPS}, seeds from 1");
         for seed in 1..=steps.div_ceil(TRACE_STEPS) {
+            run_trace(&mut client, seed, TRACE_STEPS).await;
+        }
+    });
+}
+
+#[test]
+fn another_client_sees_the_same() {
+    let server = ValkeyServer::start(&[]);
+    runtime().block_on(async {
+        let mut client = Fred::connect(&server).await;
+        for seed in 1_001..=1_004 {
             run_trace(&mut client, seed, TRACE_STEPS).await;
         }
     });

@@ -1,39 +1,52 @@
 -- counters: { stored, tag, holds, and the fields of the ledger }; a fresh one has the tag of
 -- concurrency, as no ledger is kept there
 
--- Reads the bytes of a counter; nil where this version cannot.
+-- Builds the part that this algorithm needs.
+local function need(tag)
+  if tag == BUCKET then bucket = bucket or build_bucket()
+  elseif tag == SLIDING then sliding = sliding or build_sliding()
+  elseif tag == ALIGNED then aligned = aligned or build_aligned() end
+end
+
+-- A counter with room for all its fields, so that the table never grows.
+local function new_counter(stored, tag, list, a, b, window)
+  return { stored = stored, tag = tag, holds = list, window = window, anchor = a, taken = b,
+    last = a, used = b, check = 0, asked = 0, dirty = false, fresh_ask = false, fresh_in = 0 }
+end
+
+-- Reads the bytes of a counter; false where this version cannot.
 local function decode(raw)
-  if not raw or raw == '' then return { tag = CONCURRENCY } end
+  if not raw or raw == '' then return new_counter(false, CONCURRENCY) end
   local size = #raw
-  if size < 2 or (size - 2) % 16 ~= 0 then return nil end
-  local head, count = byte(raw, 1, 2)
-  local tag, ledger = head - 16, (size - 2) / 16 - count
-  local c = { stored = true, tag = tag }
+  if size < 2 or (size - 2) % 16 ~= 0 then return false end
+  local head, count = string.byte(raw, 1, 2)
+  local tag, pairs_left = head - 16, (size - 2) / 16 - count
   if tag == SLIDING then
-    if ledger < 1 or ledger > MOST_ENTRIES + 1 then return nil end
+    if pairs_left < 1 or pairs_left > 257 then return false end
   elseif tag == BUCKET or tag == ALIGNED then
-    if ledger ~= 1 then return nil end
-  elseif tag ~= CONCURRENCY or ledger ~= 0 then
-    return nil
+    if pairs_left ~= 1 then return false end
+  elseif tag ~= CONCURRENCY or pairs_left ~= 0 then
+    return false
   end
-  local at = 3
+  need(tag)
+  local at, list = 3, nil
   if count > 0 then
-    c.holds = {}
-    for i = 1, count * 2, 2 do c.holds[i], c.holds[i + 1], at = unpack('<I8I8', raw, at) end
+    holds, list = holds or build_holds(), {}
+    for i = 1, count * 2, 2 do list[i], list[i + 1], at = unpack('<I8I8', raw, at) end
   end
-  if tag == BUCKET then
-    c.anchor, c.taken = unpack('<I8I8', raw, at)
-  elseif tag == ALIGNED then
-    c.last, c.used = unpack('<I8I8', raw, at)
-  elseif tag == SLIDING then
-    local opening, total, from = unpack('<I8I8', raw, at)
-    c.window = { opening = opening, total = total, bytes = raw, from = from, to = size + 1,
-      tail = {}, first = 1 }
+  if tag == CONCURRENCY then return new_counter(true, tag, list) end
+  local a, b, from = unpack('<I8I8', raw, at)
+  local window = nil
+  if tag == SLIDING then
+    window = { opening = a, total = b, bytes = raw, from = from, to = size + 1, tail = {},
+      first = 1 }
   end
-  return c
+  return new_counter(true, tag, list, a, b, window)
 end
 
 local function pack_pairs(list, first)
+  if first > #list then return '' end
+  if first + 1 == #list then return pack('<I8I8', list[first], list[first + 1]) end
   local out = {}
   for i = first, #list, 2 do out[#out + 1] = pack('<I8I8', list[i], list[i + 1]) end
   return table.concat(out)
@@ -41,9 +54,9 @@ end
 
 -- The bytes of a counter; nil where it is empty.
 local function encode(c)
-  local tag, holds, w = c.tag, c.holds, c.window
+  local tag, list, w = c.tag, c.holds, c.window
   local head = 16 + tag
-  if not holds then
+  if not list then
     if tag == BUCKET then
       return c.taken > 0 and pack('<BBI8I8', head, 0, c.anchor, c.taken) or nil
     elseif tag == ALIGNED then
@@ -51,13 +64,14 @@ local function encode(c)
     elseif tag == CONCURRENCY or w.total == 0 then
       return nil
     end
+    return pack('<BBI8I8', head, 0, w.opening, w.total)
+      .. string.sub(w.bytes, w.from, w.to - 1) .. pack_pairs(w.tail, w.first)
   end
-  local start = pack('<BB', head, holds and #holds / 2 or 0)
-  if holds then start = start .. pack_pairs(holds, 1) end
+  local start = pack('<BB', head, #list / 2) .. pack_pairs(list, 1)
   if tag == BUCKET then return start .. pack('<I8I8', c.anchor, c.taken) end
   if tag == ALIGNED then return start .. pack('<I8I8', c.last, c.used) end
   if tag == CONCURRENCY then return start end
-  return start .. pack('<I8I8', w.opening, w.total) .. sub(w.bytes, w.from, w.to - 1)
-    .. pack_pairs(w.tail, w.first)
+  return start .. pack('<I8I8', w.opening, w.total)
+    .. string.sub(w.bytes, w.from, w.to - 1) .. pack_pairs(w.tail, w.first)
 end
 

@@ -1,5 +1,9 @@
 -- the call: reads, decides, writes
 
+local VERSION, MSETEX, OK, LATE = 1, 1, 0, 1
+local DENIED, ALLOWED, STALE, BAD = 0, 1, 2, 3
+local MOST_KEYS_PER_WRITE, DAY_SECONDS = 1000, 86400
+
 local input = ARGV[3]
 local version, flags, checks, at = unpack('<BBI2', input)
 if version ~= VERSION then
@@ -17,96 +21,105 @@ end
 
 local stored = redis.call('MGET', spread(KEYS))
 local generation = stored[1] and #stored[1] == 8 and unpack('<I8', stored[1])
-local counters = {} -- by place in KEYS, each decoded once; false where it cannot be
+local counters = { false } -- by place in KEYS, each decoded once; false where it cannot be
 
-local function counter(place)
+-- An ask with room for all its fields, so that the table never grows. What `first` to `third` are,
+-- each algorithm's part says; of a settling, `lasting` is what was held.
+local function read_ask()
+  local place, tag, op, shadow, tokens, horizon, limit, first, second, third, next_at =
+    unpack('<I2BBBI8I8I8I8I8I8', input, at)
+  local hold_end, lasting, quantum
+  if op >= HOLD then
+    holds = holds or build_holds()
+    hold_end, lasting, quantum, next_at = unpack('<I8I8I8', input, next_at)
+  end
+  at = next_at
+  need(tag)
   local c = counters[place]
   if c == nil then
-    c = decode(stored[place]) or false
+    c = decode(stored[place])
     counters[place] = c
   end
-  return c
-end
-
-local function read_ask()
-  local ask, op = {}
-  ask.place, ask.tag, op, ask.shadow, ask.tokens, ask.horizon, ask.p, ask.q, ask.r, ask.s, at =
-    unpack('<I2BBBI8I8I8I8I8I8', input, at)
-  ask.op, ask.limit = op, ask.p
-  if ask.tag == BUCKET then
-    ask.tick, ask.rate_tokens, ask.ticks = ask.q, ask.r, ask.s
-  elseif ask.tag == SLIDING then
-    ask.window = ask.q
-  elseif ask.tag == ALIGNED then
-    ask.edge1, ask.edge2, ask.edge3 = ask.q, ask.r, ask.s
-  end
-  if op >= HOLD then
-    ask.hold_end, ask.lasting, ask.quantum, at = unpack('<I8I8I8', input, at)
-    ask.held = ask.lasting
-  end
-  return ask
+  return { counter = c, tag = tag, op = op, shadow = shadow == 1, tokens = tokens,
+    horizon = horizon, limit = limit, first = first, second = second, third = third,
+    hold_end = hold_end, lasting = lasting, quantum = quantum, fits = false, wait = 0,
+    granted = 0 }
 end
 
 local out = { '' } -- the header comes last, as it tells the generation
 
-local function refuse(status, index) out[#out + 1] = pack('<BI2', status, index) end
-
--- Looks at every ask, takes all or nothing, answers the state after.
-local function decide(asks, sums)
-  local fits, waits, ends, allowed = {}, {}, {}, true
+-- Looks at every ask, takes all or nothing, answers the state after. `number` is the check's.
+local function decide(asks, number)
+  local allowed = true
   for i = 1, #asks do
     local ask = asks[i]
-    local c = counters[ask.place]
+    local c = ask.counter
     rebase(c, ask)
-    local n = ask.op <= HOLD and sums[ask.place] or ask.tokens
-    fits[i], waits[i] = mark(c, ask, n)
-    allowed = allowed and (fits[i] or ask.shadow == 1)
+    local needs_room = ask.op <= HOLD and c.check == number
+    ask.fits, ask.wait = mark(c, ask, needs_room and c.asked or ask.tokens)
+    allowed = allowed and (ask.fits or ask.shadow)
   end
-  for i = 1, #asks do
-    ends[i] = allowed and fits[i] and apply(counters[asks[i].place], asks[i]) or 0
+  if allowed then
+    for i = 1, #asks do
+      local ask = asks[i]
+      if ask.fits then ask.granted = apply(ask.counter, ask) end
+    end
   end
   out[#out + 1] = pack('<BI2', allowed and ALLOWED or DENIED, 0)
   for i = 1, #asks do
-    local ask, wait = asks[i], waits[i]
-    local c = counters[ask.place]
+    local ask = asks[i]
+    local c, wait = ask.counter, ask.wait
     local left, full_in = state(c, ask)
     if c.fresh_ask == ask then c.fresh_in = full_in end
-    local word = (fits[i] and 1 or 0) + (wait == NEVER and 4 or wait > 0 and 2 or 0)
-    out[#out + 1] =
-      pack('<BI8I8I8I8', word, left, wait == NEVER and 0 or wait, full_in, ends[i])
+    local word = ask.fits and 1 or wait == NEVER and 4 or 2
+    if wait == NEVER then wait = 0 end
+    out[#out + 1] = pack('<BI8I8I8I8', word, left, wait, full_in, ask.granted)
   end
 end
 
-for _ = 1, checks do
-  local asks, sums, count, stale, bad = {}, {}
+for number = 1, checks do
+  local asks, count, stale, bad = {}, nil, false, nil
   count, at = unpack('<I2', input, at)
   for i = 1, count do
     local ask = read_ask()
+    local c = ask.counter
     asks[i] = ask
-    if ask.tag == ALIGNED and (now < ask.edge1 or now >= ask.edge3) then stale = true end
-    if not counter(ask.place) then bad = bad or i - 1 end
-    if ask.op <= HOLD then sums[ask.place] = capped((sums[ask.place] or 0) + ask.tokens) end
+    if ask.tag == ALIGNED and (now < ask.first or now >= ask.third) then stale = true end
+    if not c then
+      bad = bad or i - 1
+    elseif ask.op <= HOLD then
+      -- Asks on one counter are summed.
+      if c.check ~= number then c.check, c.asked = number, 0 end
+      c.asked = capped(c.asked + ask.tokens)
+    end
   end
-  if stale then refuse(STALE, 0) elseif bad then refuse(BAD, bad) else decide(asks, sums) end
+  if stale then out[#out + 1] = pack('<BI2', STALE, 0)
+  elseif bad then out[#out + 1] = pack('<BI2', BAD, bad)
+  else decide(asks, number) end
 end
 
 -- Time to live in whole seconds, a power of two, so that writes share few of them.
 local function seconds_to_live(fresh_in)
-  local least, seconds = ceil(fresh_in / 1000000) + 1, 1
-  while seconds < least do seconds = seconds * 2 end
+  local least = math.ceil(fresh_in / 1000000) + 1
+  local mantissa, exponent = math.frexp(least)
+  local seconds = mantissa == 0.5 and least or 2 ^ exponent
   return ARGV[1] == '' and seconds or seconds + DAY_SECONDS
 end
 
 local groups, empty = {}, {}
-for place, c in pairs(counters) do
+for place = 2, #KEYS do
+  local c = counters[place]
   if c and c.dirty then
     local bytes = encode(c)
     if bytes then
-      local seconds = seconds_to_live(c.fresh_in or 0)
-      local group = groups[seconds] or {}
-      groups[seconds] = group
-      group[#group + 1] = KEYS[place]
-      group[#group + 1] = bytes
+      local seconds = seconds_to_live(c.fresh_in)
+      local group = groups[seconds]
+      if not group then
+        group = {}
+        groups[seconds] = group
+      end
+      local size = #group
+      group[size + 1], group[size + 2] = KEYS[place], bytes
     elseif c.stored then
       empty[#empty + 1] = KEYS[place]
     end

@@ -1,93 +1,111 @@
 -- holds: a flat list {end, tokens, end, tokens, ..}, ascending by end; nil where there are none
 
--- How many slots of the list are expired at `at`.
-local function holds_expired(holds, at)
-  local i = 0
-  while i < #holds and holds[i + 1] <= at do i = i + 2 end
-  return i
-end
+local function build_holds()
+  local MOST_SUMS = 255
 
-local function holds_held(holds, at)
-  local sum = 0
-  for i = holds_expired(holds, at) + 1, #holds, 2 do sum = capped(sum + holds[i + 1]) end
-  return sum
-end
-
-local function holds_at(holds, at_end)
-  for i = 1, #holds, 2 do
-    if holds[i] == at_end then return holds[i + 1] end
+  -- How many slots of the list are expired at `at`.
+  local function expired(list, at)
+    local i = 0
+    while i < #list and list[i + 1] <= at do i = i + 2 end
+    return i
   end
-  return 0
-end
 
-local function holds_last_end(holds) return holds[#holds - 1] or 0 end
-
--- Whether a sum with this end exists or may be opened.
-local function holds_takes_end(holds, at_end)
-  local expired = holds_expired(holds, now)
-  return (#holds - expired) / 2 < MOST_SUMS or (at_end > now and holds_at(holds, at_end) > 0)
-end
-
-local function holds_add(holds, at_end, tokens)
-  if tokens == 0 then return end
-  local i = 1
-  while i < #holds and holds[i] < at_end do i = i + 2 end
-  if holds[i] == at_end then
-    holds[i + 1] = holds[i + 1] + tokens
-  else
-    table.insert(holds, i, tokens)
-    table.insert(holds, i, at_end)
+  local function held(list, at)
+    local sum = 0
+    for i = expired(list, at) + 1, #list, 2 do sum = capped(sum + list[i + 1]) end
+    return sum
   end
-end
 
--- Gives back up to `tokens` of the sum that ends at `at_end`; answers how many.
-local function holds_remove(holds, at_end, tokens)
-  for i = 1, #holds, 2 do
-    if holds[i] == at_end then
-      local removed = tokens < holds[i + 1] and tokens or holds[i + 1]
-      holds[i + 1] = holds[i + 1] - removed
-      if holds[i + 1] == 0 then
-        table.remove(holds, i)
-        table.remove(holds, i)
-      end
-      return removed
+  local function held_until(list, at_end)
+    for i = 1, #list, 2 do
+      if list[i] == at_end then return list[i + 1] end
+    end
+    return 0
+  end
+
+  local function last_end(list) return list[#list - 1] or 0 end
+
+  -- Whether a sum with this end exists or may be opened.
+  local function takes_end(list, at_end)
+    local expired = expired(list, now)
+    return (#list - expired) / 2 < MOST_SUMS or (at_end > now and held_until(list, at_end) > 0)
+  end
+
+  local function add(list, at_end, tokens)
+    if tokens == 0 then return end
+    local i = 1
+    while i < #list and list[i] < at_end do i = i + 2 end
+    if list[i] == at_end then
+      list[i + 1] = list[i + 1] + tokens
+    else
+      table.insert(list, i, tokens)
+      table.insert(list, i, at_end)
     end
   end
-  return 0
-end
 
-local function holds_take_expired(holds)
-  local count, taken = holds_expired(holds, now), {}
-  for i = 1, count do taken[i] = holds[i] end
-  local size = #holds
-  for i = 1, size do holds[i] = holds[i + count] end
-  return taken
-end
-
--- Brings every end after `latest` back to it. Answers whether there was one.
-local function holds_cut(holds, latest)
-  local sum, cut = 0, false
-  while #holds > 0 and holds[#holds - 1] > latest do
-    sum, cut = capped(sum + holds[#holds]), true
-    holds[#holds] = nil
-    holds[#holds] = nil
+  -- Gives back up to `tokens` of the sum that ends at `at_end`; answers how many.
+  local function remove(list, at_end, tokens)
+    for i = 1, #list, 2 do
+      if list[i] == at_end then
+        local removed = tokens < list[i + 1] and tokens or list[i + 1]
+        list[i + 1] = list[i + 1] - removed
+        if list[i + 1] == 0 then
+          table.remove(list, i)
+          table.remove(list, i)
+        end
+        return removed
+      end
+    end
+    return 0
   end
-  holds_add(holds, latest, sum)
-  return cut
-end
 
--- When `n` more tokens fit beside the holds, where nothing is booked at an end.
-local function holds_passes_at(holds, limit, n)
-  local held, at = holds_held(holds, now), now
-  for i = holds_expired(holds, now) + 1, #holds, 2 do
-    if held + n <= limit then break end
-    held, at = minus(held, holds[i + 1]), holds[i]
+  local function take_expired(list)
+    local count, taken = expired(list, now), {}
+    for i = 1, count do taken[i] = list[i] end
+    local size = #list
+    for i = 1, size do list[i] = list[i + count] end
+    return taken
   end
-  return at
-end
 
-local function holds_first_wait(holds)
-  local i = holds_expired(holds, now) + 1
-  return holds[i] and holds[i] - now or NEVER
+  -- Brings every end after `latest` back to it. Answers whether there was one.
+  local function cut(list, latest)
+    local sum, cut = 0, false
+    while #list > 0 and list[#list - 1] > latest do
+      sum, cut = capped(sum + list[#list]), true
+      list[#list] = nil
+      list[#list] = nil
+    end
+    add(list, latest, sum)
+    return cut
+  end
+
+  -- When `n` more tokens fit beside the list, where nothing is booked at an end.
+  local function passes_at(list, limit, n)
+    local held, at = held(list, now), now
+    for i = expired(list, now) + 1, #list, 2 do
+      if held + n <= limit then break end
+      held, at = minus(held, list[i + 1]), list[i]
+    end
+    return at
+  end
+
+  local function first_wait(list)
+    local i = expired(list, now) + 1
+    return list[i] and list[i] - now or NEVER
+  end
+
+  return {
+    expired = expired,
+    held = held,
+    held_until = held_until,
+    last_end = last_end,
+    takes_end = takes_end,
+    add = add,
+    remove = remove,
+    take_expired = take_expired,
+    cut = cut,
+    passes_at = passes_at,
+    first_wait = first_wait,
+  }
 end
 
