@@ -102,6 +102,9 @@ pub fn routers(limiter: &Limiter, common: &Arc<Common>) -> Result<Routers, Refle
 pub use tonic_reflection::server::Error as ReflectionError;
 
 impl Caller {
+    /// Somebody whose question could not be read.
+    const UNKNOWN: Self = Self { trusted: false, deadline: None, trace: TraceParent::NONE };
+
     fn new(listener: &Listener, headers: &HeaderMap, extensions: &Extensions) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let peer = extensions.get::<Peer>().map(|peer| peer.0);

@@ -22,7 +22,6 @@ use crate::telemetry::TraceParent;
 mod encode;
 
 /// Answers what Envoy asks.
-#[derive(Clone)]
 pub(super) struct ExtAuthz {
     limiter: Limiter,
     common: Arc<Common>,
@@ -85,18 +84,18 @@ fn trace(caller: Caller, context: &AttributeContext) -> TraceParent {
 #[derive(Clone)]
 pub(super) struct Definite<S> {
     inner: S,
-    door: ExtAuthz,
+    door: Arc<ExtAuthz>,
 }
 
 /// An answer of [`Definite`] on its way.
 pub(super) struct Answer<F> {
     inner: F,
     /// Who refuses, where the failure of a check must not reach the gateway.
-    door: Option<(ExtAuthz, Caller)>,
+    door: Option<Arc<ExtAuthz>>,
 }
 
 impl<S> Definite<S> {
-    pub(super) const fn new(inner: S, door: ExtAuthz) -> Self {
+    pub(super) const fn new(inner: S, door: Arc<ExtAuthz>) -> Self {
         Self { inner, door }
     }
 }
@@ -118,11 +117,7 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let listener = &self.door.common.grpc;
-        let door = request.uri().path().ends_with("/Check").then(|| {
-            let caller = Caller::new(listener, request.headers(), request.extensions());
-            (self.door.clone(), caller)
-        });
+        let door = request.uri().path().ends_with("/Check").then(|| Arc::clone(&self.door));
         Answer { inner: self.inner.call(request), door }
     }
 }
@@ -140,9 +135,9 @@ where
             return Poll::Ready(Ok(response));
         }
         Poll::Ready(Ok(match self.door.take() {
-            Some((door, caller)) => {
+            Some(door) => {
                 let detail = Some("the gateway's question could not be read or is too large");
-                encode::message(&door.refuse(Reason::InvalidRequest, caller, detail))
+                encode::message(&door.refuse(Reason::InvalidRequest, Caller::UNKNOWN, detail))
             }
             None => response,
         }))

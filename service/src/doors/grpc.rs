@@ -40,8 +40,9 @@ pub(super) fn router(
 ) -> Result<axum::Router, ReflectionError> {
     let bytes = common.grpc.max_message_bytes;
     let native = Native { limiter: limiter.clone(), common: Arc::clone(common) };
-    let envoy = ExtAuthz::new(limiter.clone(), Arc::clone(common));
-    let envoy_server = AuthorizationServer::new(envoy.clone()).max_decoding_message_size(bytes);
+    let envoy = Arc::new(ExtAuthz::new(limiter.clone(), Arc::clone(common)));
+    let envoy_server = AuthorizationServer::from_arc(Arc::clone(&envoy));
+    let envoy_server = envoy_server.max_decoding_message_size(bytes);
     let health = HealthServer::new(HealthDoor::new(common)).max_decoding_message_size(bytes);
     let routes = Routes::new(SluicegateServer::new(native).max_decoding_message_size(bytes))
         .add_service(Definite::new(envoy_server, envoy))
@@ -100,21 +101,21 @@ impl Native {
     }
 
     async fn answer(&self, caller: Caller, request: CheckRequest, peek: bool) -> CheckResponse {
-        let unread = caller.unread(Door::Grpc);
         if !caller.trusted {
-            let decision = self.limiter.refuse(Reason::UntrustedCaller, &unread);
-            return encode::response(&decision, String::new());
+            return self.refuse(Reason::UntrustedCaller, caller, String::new());
         }
         let call = match decode(request) {
             Ok((attributes, cost)) => caller.call(Door::Grpc, attributes, cost),
-            Err(detail) => {
-                let decision = self.limiter.refuse(Reason::InvalidRequest, &unread);
-                return encode::response(&decision, detail);
-            }
+            Err(detail) => return self.refuse(Reason::InvalidRequest, caller, detail),
         };
         let decision =
             if peek { self.limiter.peek(call).await } else { self.limiter.check(call).await };
         encode::response(&decision, String::new())
+    }
+
+    fn refuse(&self, reason: Reason, caller: Caller, detail: String) -> CheckResponse {
+        let decision = self.limiter.refuse(reason, &caller.unread(Door::Grpc));
+        encode::response(&decision, detail)
     }
 }
 

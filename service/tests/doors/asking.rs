@@ -230,7 +230,7 @@ fn of_envoy(response: CheckResponse) -> Answer {
                     assert!(seconds.parse::<u64>().unwrap() > 0, "{whole}");
                     Retry::After
                 }
-                None if text("limit").is_some() => Retry::Never,
+                None if text("limit_name").is_some() => Retry::Never,
                 None => Retry::Unsaid,
             };
             (u16::try_from(denied.status.unwrap().code).unwrap(), retry)
@@ -242,7 +242,7 @@ fn of_envoy(response: CheckResponse) -> Answer {
         allowed: ok,
         status: Some(status),
         reason: text("reason").unwrap_or_default(),
-        limit: text("limit"),
+        limit: text("limit_name"),
         retry,
         decision_id: text("decision_id").unwrap(),
         whole,

@@ -100,7 +100,7 @@ fn metadata(decision: &Decision) -> Struct {
         ("policy_revision", text(decision.policy.revision())),
         ("degraded", Kind::BoolValue(verdict.degraded)),
     ];
-    fields.extend(verdict.limit_name().map(|name| ("limit", text(name))));
+    fields.extend(verdict.limit_name().map(|name| ("limit_name", text(name))));
     fields.extend(verdict.reason.map(|_| ("reason", text(&verdict.reason_text))));
     let value = |(name, kind): (&str, Kind)| (name.to_owned(), Value { kind: Some(kind) });
     Struct { fields: fields.into_iter().map(value).collect() }
