@@ -1,5 +1,6 @@
-//! Developer commands: `cargo xtask parts | test | tidy`.
+//! Developer commands: `cargo xtask parts | test | tidy | fuzz`.
 
+mod fuzz;
 mod parts;
 mod runner;
 mod tidy;
@@ -12,7 +13,9 @@ cargo xtask COMMAND
 
   parts            gets the real Valkey and Envoy that the tests run against
   test [ARG]...    gets the parts and runs every test; ARGs go to the test runner
-  tidy             checks the rules of the house that rustfmt and clippy do not";
+  tidy             checks the rules of the house that rustfmt and clippy do not
+  fuzz [--full]    throws random and mutated messages at a running server, and broken
+                   files at the policy compiler; the short form is what CI runs";
 
 /// What a command answers: nothing, or why it failed, in words for the person at the terminal.
 type Outcome<T> = Result<T, String>;
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
         "parts" => parts::command(),
         "test" => runner::test(&rest),
         "tidy" => tidy::command(),
+        "fuzz" => fuzz::command(&rest),
         "" | "help" | "-h" | "--help" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -1,0 +1,82 @@
+//! The real Envoy with the configuration of `deploy/envoy`, on free ports.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+
+use crate::calls::{call, until};
+use crate::process::{Process, free_address, part, repository};
+
+/// A running Envoy.
+pub(crate) struct Gateway {
+    pub(crate) process: Process,
+    /// Where clients call.
+    pub(crate) address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts it in front of `upstream`, asking the two `replicas`, and waits until it finds both
+    /// of them healthy.
+    pub(crate) async fn start(
+        folder: &Path,
+        upstream: SocketAddr,
+        replicas: [SocketAddr; 2],
+    ) -> Self {
+        let (address, admin) = (free_address(), free_address());
+        let config = folder.join("envoy.yaml");
+        std::fs::write(&config, configuration(address, admin, upstream, replicas)).unwrap();
+        let mut envoy = Command::new(part("SLUICEGATE_ENVOY", "envoy-1.40.0/envoy"));
+        envoy.arg("-c").arg(&config);
+        envoy.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]);
+        envoy.args(["--file-flush-interval-msec", "50"]);
+        let process = Process::start("envoy", &mut envoy);
+        let gateway = Self { process, address, admin };
+        gateway.until_healthy(2).await;
+        gateway
+    }
+
+    /// Waits until Envoy finds that many replicas healthy.
+    pub(crate) async fn until_healthy(&self, wanted: usize) {
+        until("healthy replicas", || async {
+            let from = Ipv4Addr::LOCALHOST.into();
+            let clusters = call(from, self.admin, "GET", "/clusters", &[]).await.ok()?.body;
+            let flags = "::health_flags::healthy";
+            let healthy =
+                clusters.lines().filter(|l| l.starts_with("sluicegate::") && l.ends_with(flags));
+            (healthy.count() == wanted).then_some(())
+        })
+        .await;
+    }
+}
+
+/// The file of the repository with other addresses, and without the third replica.
+fn configuration(
+    address: SocketAddr,
+    admin: SocketAddr,
+    upstream: SocketAddr,
+    replicas: [SocketAddr; 2],
+) -> String {
+    let mut text = std::fs::read_to_string(repository("deploy/envoy/envoy.yaml")).unwrap();
+    let mut put = |host: &str, port: u16, to: SocketAddr| {
+        let old = format!("address: {host}, port_value: {port} ");
+        assert_eq!(text.matches(&old).count(), 1, "{old}");
+        let new = format!("address: {}, port_value: {} ", to.ip(), to.port());
+        text = text.replace(&old, &new);
+    };
+    put("0.0.0.0", 8000, address);
+    put("127.0.0.1", 9901, admin);
+    put("upstream", 9000, upstream);
+    put("sluicegate-1", 8081, replicas[0]);
+    put("sluicegate-2", 8081, replicas[1]);
+    let third = "              - endpoint:\n                  address: \
+                 { socket_address: { address: sluicegate-3, port_value: 8081 } }\n";
+    let timeout = "                        timeout: 0.2s\n";
+    // What is tested here is the answers, on a machine that may be busy, not the speed.
+    let patient = "                        timeout: 5s\n";
+    for (old, new) in [(third, ""), (timeout, patient)] {
+        assert_eq!(text.matches(old).count(), 1, "{old}");
+        text = text.replace(old, new);
+    }
+    text
+}
