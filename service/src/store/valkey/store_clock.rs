@@ -9,6 +9,8 @@ use crate::clock;
 
 /// How fast an estimate that is too high comes down: an eighth of the difference per answer.
 const EASE: i64 = 8;
+/// µs of difference that no slow answer explains: the store's clock was set back.
+const STEP: i64 = 1_000_000;
 
 /// How far the store's clock is ahead of this process's monotonic clock.
 ///
@@ -31,8 +33,8 @@ impl StoreClock {
     pub(super) fn learn(&self, now: Timestamp, arrived: Instant, late: bool) {
         let seen = to_i64(now.get()).saturating_sub(self.since_base(arrived));
         let known = self.ahead.load(Relaxed);
-        let ahead =
-            if late || known == 0 || seen > known { seen } else { known - (known - seen) / EASE };
+        let trusted = late || known == 0 || seen > known || known - seen > STEP;
+        let ahead = if trusted { seen } else { known - (known - seen) / EASE };
         self.ahead.store(ahead, Relaxed);
     }
 
@@ -75,7 +77,9 @@ mod tests {
         assert_eq!(clock.at(at(1_002)), Some(Timestamp::new(6_000_000)), "it took 8 ms less");
         clock.learn(Timestamp::new(6_000_000), at(1_010), false);
         assert_eq!(clock.at(at(1_010)), Some(Timestamp::new(6_007_000)), "an eighth lower");
-        clock.learn(Timestamp::new(1_000), at(1_010), true);
-        assert_eq!(clock.at(at(1_010)), Some(Timestamp::new(1_000)));
+        clock.learn(Timestamp::new(6_000_000), at(1_010), true);
+        assert_eq!(clock.at(at(1_010)), Some(Timestamp::new(6_000_000)));
+        clock.learn(Timestamp::new(1_000), at(1_010), false);
+        assert_eq!(clock.at(at(1_010)), Some(Timestamp::new(1_000)), "a step back");
     }
 }

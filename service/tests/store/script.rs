@@ -1,0 +1,100 @@
+//! What the script does beside deciding: versions, deadlines, times to live.
+
+use sluicegate::store::valkey::SCRIPT;
+use sluicegate::store::valkey::packing::{Answer, Packed, Undecided, counter_key, pack, unpack};
+use sluicegate_limits::counter::Op;
+use sluicegate_limits::decide::{Check, Outcome};
+use sluicegate_limits::time::Timestamp;
+
+use crate::valkey::ValkeyServer;
+use crate::world::{ask, command, direct, hourly, run, take};
+
+type Link = redis::aio::MultiplexedConnection;
+
+/// Runs the script by its text, on the server's clock.
+async fn eval(link: &mut Link, packed: &Packed, deadline: &[u8]) -> redis::RedisResult<Vec<u8>> {
+    let mut eval = redis::cmd("EVAL");
+    eval.arg(SCRIPT).arg(packed.keys.len()).arg(&packed.keys);
+    eval.arg(b"").arg(deadline).arg(&packed.input);
+    eval.query_async(link).await
+}
+
+async fn decide(
+    link: &mut Link,
+    checks: &[Check],
+    msetex: bool,
+) -> Vec<Result<Outcome, Undecided>> {
+    let packed = pack(checks.iter().map(Vec::as_slice), msetex);
+    let answer = eval(link, &packed, b"").await.expect("the script answers");
+    match unpack(&answer, checks.iter().map(Vec::as_slice)).expect("a readable answer") {
+        Answer::Decided { checks, .. } => checks,
+        Answer::Late { .. } => panic!("late without a deadline"),
+    }
+}
+
+/// Seconds that the counter of an ask lives; -1 for ever, -2 where there is none.
+async fn seconds_to_live(link: &mut Link, counter: u8) -> i64 {
+    let key = counter_key(&take(counter, 1).key);
+    redis::cmd("TTL").arg(key).query_async(link).await.expect("answers")
+}
+
+async fn is_empty(link: &mut Link) -> bool {
+    command(link, "DBSIZE").await == redis::Value::Int(0)
+}
+
+#[test]
+fn another_version_is_an_error_before_any_write() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let mut link = direct(server.port()).await;
+        let check = vec![take(1, 5)];
+        let mut packed = pack([check.as_slice()].into_iter(), true);
+        packed.input[0] = 2;
+        let error = eval(&mut link, &packed, b"").await.expect_err("an unknown version");
+        assert!(error.to_string().contains("version 2"), "{error}");
+        assert!(is_empty(&mut link).await);
+    });
+}
+
+#[test]
+fn a_late_call_writes_nothing_and_tells_the_time() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let mut link = direct(server.port()).await;
+        let check = vec![take(1, 5)];
+        let packed = pack([check.as_slice()].into_iter(), true);
+        let past = 1_000_u64.to_le_bytes();
+        let answer = eval(&mut link, &packed, &past).await.expect("the script answers");
+        let answer = unpack(&answer, [check.as_slice()].into_iter()).expect("a readable answer");
+        let Answer::Late { now } = answer else { panic!("{answer:?}") };
+        assert!(now > Timestamp::new(1_700_000_000_000_000));
+        assert!(is_empty(&mut link).await);
+        let future = (now.get() + 60_000_000).to_le_bytes();
+        let answer = eval(&mut link, &packed, &future).await.expect("the script answers");
+        let answer = unpack(&answer, [check.as_slice()].into_iter()).expect("a readable answer");
+        assert!(matches!(answer, Answer::Decided { .. }), "{answer:?}");
+    });
+}
+
+#[test]
+fn a_counter_lives_until_it_is_fresh_and_an_empty_one_is_deleted() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let mut link = direct(server.port()).await;
+        for msetex in [true, false] {
+            let checks = [vec![take(1, 5)], vec![take(2, 5), take(3, 5)]];
+            assert!(decide(&mut link, &checks, msetex).await.iter().all(Result::is_ok));
+            for counter in 1..=3 {
+                // An hour and a second, up to a power of two.
+                let seconds = seconds_to_live(&mut link, counter).await;
+                assert!((3_601..=4_096).contains(&seconds), "{seconds}");
+            }
+            let resets = (1..=3).map(|counter| ask(counter, hourly(5), Op::Reset, 0));
+            decide(&mut link, &[resets.collect()], msetex).await;
+            assert_eq!(seconds_to_live(&mut link, 2).await, -2);
+        }
+        let generation = command(&mut link, "TTL sg:generation").await;
+        assert_eq!(generation, redis::Value::Int(-1), "kept for ever");
+        assert_eq!(command(&mut link, "DBSIZE").await, redis::Value::Int(1), "and alone");
+    });
+}
