@@ -44,6 +44,7 @@ pub struct Common {
     lifecycle: Lifecycle,
     reload: Arc<ReloadState>,
     watches: Arc<tokio::sync::Semaphore>,
+    reflection: axum::Router,
 }
 
 /// The caller's end of one request.
@@ -56,14 +57,16 @@ struct Caller {
 
 impl Common {
     /// Takes what the doors need of the settings.
-    #[must_use]
+    ///
+    /// # Errors
+    /// Where the description of the gRPC services cannot be read, which is a fault of the build.
     pub fn new(
         settings: &Settings,
         metrics: Arc<Metrics>,
         lifecycle: Lifecycle,
         reload: Arc<ReloadState>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> Result<Arc<Self>, ReflectionError> {
+        Ok(Arc::new(Self {
             grpc: settings.listeners.grpc.clone(),
             http: settings.listeners.http.clone(),
             origin: Origin::new(&settings.attributes, &settings.jwt),
@@ -73,7 +76,8 @@ impl Common {
             lifecycle,
             reload,
             watches: Arc::new(tokio::sync::Semaphore::new(health::MAX_WATCHES)),
-        })
+            reflection: grpc::reflection(settings.listeners.grpc.max_message_bytes)?,
+        }))
     }
 
     /// Seconds to add to `Retry-After`: at most a tenth of the wait and at most 5.
@@ -88,14 +92,12 @@ impl Common {
 }
 
 /// The doors of one core.
-///
-/// # Errors
-/// Where the description of the gRPC services cannot be read, which is a fault of the build.
-pub fn routers(limiter: &Limiter, common: &Arc<Common>) -> Result<Routers, ReflectionError> {
-    Ok(Routers {
-        grpc: grpc::router(limiter, common)?,
+#[must_use]
+pub fn routers(limiter: &Limiter, common: &Arc<Common>) -> Routers {
+    Routers {
+        grpc: grpc::router(limiter, common),
         http: http_door::router(limiter.clone(), Arc::clone(common)),
-    })
+    }
 }
 
 /// The description of the gRPC services cannot be read.

@@ -18,7 +18,7 @@ use crate::limiter::{Limiter, Shared};
 use crate::metrics::Metrics;
 use crate::record::{Recorder, Redactor, Writer};
 use crate::reload::{self, ReloadState, Sources, Watcher};
-use crate::server::{Routers, Running, Server};
+use crate::server::{Running, Server};
 use crate::settings::{self, Overrides, Settings, StoreSettings};
 use crate::store::Store;
 use crate::store::valkey::{ValkeyHandle, ValkeyNode};
@@ -144,7 +144,7 @@ impl Replica {
         let lifecycle = Lifecycle::default();
         let reload = Arc::new(ReloadState::default());
         let common =
-            Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), Arc::clone(&reload));
+            Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), Arc::clone(&reload))?;
         let server = Server::bind(&settings.listeners, &metrics)?;
         let (grpc, http) = (server.grpc_address(), server.http_address());
         let node = match &settings.store {
@@ -153,19 +153,13 @@ impl Replica {
         };
         let (core_node, core_memory) = (node.clone(), Arc::clone(&memory));
         let on_policy = Arc::clone(&shared);
-        // Once outside of the cores, where an error can still end the start.
-        let probe = Store::Memory(Arc::clone(&memory));
-        doors::routers(&Limiter::new(Arc::clone(&shared), probe), &common)?;
         let running = server.start(settings.threads, &lifecycle, move |_| {
             let store = match &core_node {
                 None => Store::Memory(Arc::clone(&core_memory)),
                 Some(node) => Store::Valkey(ValkeyHandle::start(Arc::clone(node))),
             };
             let limiter = Limiter::new(Arc::clone(&shared), store);
-            doors::routers(&limiter, &common).unwrap_or_else(|_| Routers {
-                grpc: axum::Router::new(),
-                http: axum::Router::new(),
-            })
+            doors::routers(&limiter, &common)
         })?;
         let watcher = Watcher::start(
             settings.limits.clone(),

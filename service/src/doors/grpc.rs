@@ -34,28 +34,31 @@ struct Native {
 }
 
 /// The routes of one core: native, Envoy, health and reflection.
-pub(super) fn router(
-    limiter: &Limiter,
-    common: &Arc<Common>,
-) -> Result<axum::Router, ReflectionError> {
+pub(super) fn router(limiter: &Limiter, common: &Arc<Common>) -> axum::Router {
     let bytes = common.grpc.max_message_bytes;
     let native = Native { limiter: limiter.clone(), common: Arc::clone(common) };
     let envoy = Arc::new(ExtAuthz::new(limiter.clone(), Arc::clone(common)));
     let envoy_server = AuthorizationServer::from_arc(Arc::clone(&envoy));
     let envoy_server = envoy_server.max_decoding_message_size(bytes);
     let health = HealthServer::new(HealthDoor::new(common)).max_decoding_message_size(bytes);
-    let routes = Routes::new(SluicegateServer::new(native).max_decoding_message_size(bytes))
+    Routes::from(common.reflection.clone())
+        .add_service(SluicegateServer::new(native).max_decoding_message_size(bytes))
         .add_service(Definite::new(envoy_server, envoy))
         .add_service(health)
-        .add_service(reflection().build_v1()?.max_decoding_message_size(bytes))
-        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(bytes));
-    Ok(routes.prepare().into_axum_router())
+        .prepare()
+        .into_axum_router()
 }
 
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+/// The routes that show the shapes of all services, in both versions of the protocol.
+pub(super) fn reflection(max_bytes: usize) -> Result<axum::Router, ReflectionError> {
+    let describe = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = describe().build_v1()?.max_decoding_message_size(max_bytes);
+    let v1alpha = describe().build_v1alpha()?.max_decoding_message_size(max_bytes);
+    Ok(Routes::new(v1).add_service(v1alpha).into_axum_router())
 }
 
 #[tonic::async_trait]

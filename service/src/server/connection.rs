@@ -29,7 +29,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// HTTP/2 flow control: the most request bytes that a caller may send ahead.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 const MAX_FRAME_BYTES: u32 = 16 * 1024;
 /// The most response bytes that wait for a caller that does not read.
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;

@@ -79,13 +79,14 @@ impl TestServer {
         );
         let lifecycle = Lifecycle::default();
         let reload = Arc::new(ReloadState::default());
-        let common = Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), reload);
+        let common =
+            Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), reload).unwrap();
         let server = Server::bind(&settings.listeners, &metrics).unwrap();
         let (grpc, http) = (server.grpc_address(), server.http_address());
         let threads = NonZeroUsize::new(2).unwrap();
         let running = server.start(threads, &lifecycle, move |_| {
             let limiter = Limiter::new(Arc::clone(&shared), Store::Memory(Arc::clone(&memory)));
-            doors::routers(&limiter, &common).unwrap()
+            doors::routers(&limiter, &common)
         });
         Self { grpc, http, lifecycle, metrics, running: running.unwrap(), _records: records }
     }
