@@ -143,6 +143,19 @@ const fn status(reason: Reason) -> StatusCode {
     }
 }
 
+/// The HTTP status of our answer: native answers and decisions in JSON are answers, whatever they
+/// say.
+pub(crate) const fn answered(door: Door, reason: Option<Reason>) -> StatusCode {
+    match (door, reason) {
+        (Door::ExtAuthz, Some(reason)) => status(reason),
+        (
+            Door::Http,
+            Some(reason @ (Reason::InvalidRequest | Reason::UntrustedCaller | Reason::Overloaded)),
+        ) => status(reason),
+        _ => StatusCode::OK,
+    }
+}
+
 /// What a request states to cost.
 fn cost(stated: Option<u64>) -> Result<Option<Tokens>, String> {
     match stated {

@@ -14,6 +14,7 @@ use sluicegate_limits::counter::Wait;
 use sluicegate_limits::policy::Mode;
 use sluicegate_limits::time::{Timestamp, Tokens};
 
+use crate::doors;
 use crate::limiter::{Call, Decision};
 use crate::metrics::Metrics;
 use crate::settings::DecisionRecords;
@@ -68,6 +69,7 @@ struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     limit: Option<String>,
+    response_code: u16,
     remaining: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
@@ -168,6 +170,7 @@ impl Record {
             allowed: verdict.allowed,
             reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
             limit: verdict.limit_name().map(str::to_owned),
+            response_code: doors::answered(call.door, verdict.reason).as_u16(),
             remaining: verdict.remaining().map(Tokens::get),
             retry_after_ms: match verdict.retry_after() {
                 Some(Wait::For(wait)) => Some(wait.to_millis_up()),

@@ -30,6 +30,7 @@ mod exported {
     use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
     use sluicegate_limits::verdict::Reason;
 
+    use crate::doors;
     use crate::limiter::{Call, Decision, Door};
     use crate::record::Redactor;
     use crate::telemetry::TraceParent;
@@ -150,18 +151,22 @@ mod exported {
 
     fn attributes(call: &Call, decision: &Decision, redactor: &Redactor) -> Vec<KeyValue> {
         let verdict = &decision.verdict;
+        let code = doors::answered(call.door, verdict.reason);
         let mut all = match call.door {
             Door::Grpc | Door::ExtAuthz => vec![
                 KeyValue::new("rpc.system.name", "grpc"),
                 KeyValue::new("rpc.method", name(call.door)),
+                KeyValue::new("rpc.status_code", "OK"),
             ],
             Door::Http => vec![
                 KeyValue::new("http.request.method", "POST"),
                 KeyValue::new("http.route", "/v1/check"),
+                KeyValue::new("http.response.status_code", i64::from(code.as_u16())),
             ],
         };
         all.extend([
             KeyValue::new("sluicegate.decision_id", decision.id.to_string()),
+            KeyValue::new("sluicegate.response_code", i64::from(code.as_u16())),
             KeyValue::new("sluicegate.allowed", verdict.allowed),
             KeyValue::new("sluicegate.degraded", verdict.degraded),
             KeyValue::new("sluicegate.policy_revision", decision.policy.revision().to_owned()),

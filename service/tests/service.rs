@@ -1,0 +1,171 @@
+//! The binary as operators use it: exit codes, the lines it prints, reload, records, and the end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[path = "support/process.rs"]
+mod process;
+
+use process::{Process, folder, run, run_in};
+
+const GOOD: &str = "rate_limits: {a: {key: tenant_id, limit: 5, window: 1m}}";
+
+fn quickstart() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../limits/examples/quickstart.yaml");
+    path.canonicalize().unwrap().display().to_string()
+}
+
+fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn check_names_the_place_the_key_and_the_right_word() {
+    let folder = folder("check");
+    file(&folder, "bad.yaml", "rate_limits: {a: {key: tenant_id, limit: 5, windw: 1m}}");
+    let (code, out, err) = run_in(&folder, &["check", "bad.yaml"]);
+    assert_eq!((code, out.as_str()), (78, ""));
+    for part in ["bad.yaml:1:45", "`windw`", "`window`", "error[unknown_key]"] {
+        assert!(err.contains(part), "{part} in\n{err}");
+    }
+    let caret = err.lines().find(|l| l.trim_end().ends_with('^')).expect("a caret");
+    let source = err.lines().find(|l| l.contains("rate_limits:")).expect("the source line");
+    assert_eq!(caret.find('^'), source.find("windw"), "{err}");
+    assert!(!err.contains('\x1b'), "colours without a terminal");
+    let (code, out, _) = run_in(&folder, &["check", "bad.yaml", "-o", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["ok"]), (78, &false.into()));
+    assert_eq!(report["errors"][0]["column"], 45);
+    let (code, out, err) = run(&["check", &quickstart()]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("expensive_exports") && out.contains("policy revision"), "{out}");
+}
+
+#[test]
+fn explain_answers_with_its_exit_code() {
+    let limits = quickstart();
+    let explain = |fact: &str, output: &str| {
+        let request = "POST /v1/reports/export";
+        run(&["explain", request, "tenant_id=acme", fact, "--limits", &limits, "-o", output])
+    };
+    let (code, out, _) = explain("authenticated=true", "json");
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &answer["limit_name"]), (0, &"expensive_exports".into()));
+    assert_eq!(answer["limits"].as_array().unwrap().len(), 3);
+    let (code, out, _) = explain("cost=21", "text");
+    assert!(code == 1 && out.contains("expensive_exports"), "{code} {out}");
+    assert_eq!(explain("authenticated=maybe", "text").0, 2);
+    assert_eq!(explain("no-equals-sign", "text").0, 2);
+}
+
+#[test]
+fn each_kind_of_trouble_has_its_exit_code() {
+    let folder = folder("codes");
+    let bad = file(&folder, "bad.yaml", "rate_limits: {a: 1}").display().to_string();
+    let settings = file(
+        &folder,
+        "other.yaml",
+        "limits: [bad.yaml]\nstore: {url: 'valkey://10.0.0.1', key_secret_file: key-secret}",
+    );
+    let settings = settings.display().to_string();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = free.to_string();
+    for (code, arguments, says) in [
+        (0, vec!["--help"], ""),
+        (2, vec!["chekc"], "check"),
+        (2, vec!["check"], "PATH"),
+        (69, vec!["explain", "GET /", "--server", nobody.as_str()], "cannot connect"),
+        (78, vec!["explain", "GET /", "--limits", bad.as_str()], "bad.yaml:1:"),
+        (78, vec!["serve", "--limits", bad.as_str()], "bad.yaml:1:"),
+        (78, vec!["serve", "--limits", bad.as_str(), "--store", "memroy"], "store.url"),
+        (78, vec!["serve", "-c", settings.as_str()], "head -c 32 /dev/urandom | base64 > "),
+        (78, vec!["serve"], "no limits"),
+    ] {
+        let (real, _, err) = run_in(&folder, &arguments);
+        assert_eq!(real, code, "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn the_three_lines_show_a_pass_a_denial_and_an_explanation() {
+    let mut service = Process::serve(&["--limits", &quickstart()], &[]);
+    let lines: Vec<String> =
+        service.printed.iter().filter(|l| !l.starts_with('#')).cloned().collect();
+    let [pass, deny, explain] = &lines[lines.len() - 3..] else { panic!("{lines:?}") };
+    let body = |line: &str| line.rsplit_once("-d '").unwrap().1.trim_end_matches('\'').to_owned();
+    assert!(pass.starts_with("curl ") && deny.starts_with("curl "), "{lines:?}");
+    let passed = service.check(&body(pass), "");
+    assert_eq!(passed["allowed"], true, "{passed}");
+    let denied = service.check(&body(deny), "");
+    assert_eq!(denied["allowed"], false, "{denied}");
+    assert_eq!(denied["reason"], "limit_exceeded");
+    let shell = std::process::Command::new("sh").args(["-c", explain]).output().unwrap();
+    let text = String::from_utf8(shell.stdout).unwrap();
+    assert!(text.contains("unauthenticated applies"), "{text}");
+    // The denial left a record, without the address; the pass was not sampled or is like it.
+    let record = service.record(denied["decision_id"].as_str().unwrap());
+    assert_eq!(record["limit"], "unauthenticated");
+    assert_eq!(record["response_code"], 200);
+    assert!(!record.to_string().contains("203.0.113.7"), "{record}");
+    assert!(record["ip_address"].as_str().unwrap().starts_with("hash:"));
+    let facts = ["authenticated=false", "ip_address=203.0.113.7", "--server", &service.grpc];
+    let (code, out, _) = run(&[&["explain", "GET /v1/items"][..], &facts[..]].concat());
+    assert!(code == 1 && out.contains("0 of 60 left"), "{code} {out}");
+}
+
+#[test]
+fn a_bad_change_is_named_and_sighup_takes_a_good_one() {
+    let folder = folder("reload");
+    let limits = file(&folder, "a.yaml", GOOD);
+    let mut service = Process::serve(&["--limits", &folder.display().to_string()], &[]);
+    let (status, first) = service.get("/readyz");
+    assert_eq!((status, first.contains("\"rejected_files\":[]")), (200, true), "{first}");
+    fs::write(&limits, "rate_limits: [").unwrap();
+    service.wait_for_log("the limits files were rejected");
+    service.until("/readyz", |status, body| status == 200 && body.contains("a.yaml"));
+    let (_, metrics) = service.get("/metrics");
+    assert!(
+        metrics.contains("sluicegate_policy_reloads_total{result=\"rejected\"} 1"),
+        "{metrics}"
+    );
+    fs::write(&limits, GOOD.replace("limit: 5", "limit: 6")).unwrap();
+    service.signal("HUP");
+    service.wait_for_log("the limits files were taken");
+    service.until("/readyz", |_, body| body.contains("\"rejected_files\":[]") && body != first);
+}
+
+#[test]
+fn sigterm_says_so_at_once_and_a_second_one_hurries() {
+    let hours = [("SLUICEGATE__DRAIN__DELAY_MS", "60000")];
+    let mut service = Process::serve(&["--limits", &quickstart()], &hours);
+    assert_eq!(service.get("/livez").0, 200);
+    service.signal("TERM");
+    service.wait_for_log("draining");
+    service.until("/readyz", |status, body| status == 503 && body.contains("draining"));
+    let allowed = service.check(r#"{"attributes": {"tenant_id": "acme"}}"#, "");
+    assert_eq!(allowed["allowed"], true, "requests are still answered");
+    service.signal("TERM");
+    assert_eq!(service.exit_code(), 0);
+}
+
+#[test]
+fn an_unreachable_store_starts_ready_and_degraded() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let store = format!("valkey://{free}");
+    let mut service = Process::serve(&["--limits", &quickstart(), "--store", &store], &[]);
+    service.wait_for_log("development secret");
+    assert_eq!(service.get("/readyz").0, 200);
+    let attributes = r#"{"attributes": {"tenant_id": "acme", "authenticated": true}}"#;
+    let answer = service.check(attributes, "");
+    assert_eq!((&answer["allowed"], &answer["degraded"]), (&true.into(), &true.into()));
+}
