@@ -135,7 +135,7 @@ fn access_log_names_the_decision(world: &World, problem: &serde_json::Value) {
     let line = world.gateway.process.wait_for("line about the denial", |line| {
         line.contains(id).then(|| serde_json::from_str::<serde_json::Value>(line).unwrap())
     });
-    assert_eq!(line["limit"], "unauthenticated", "{line}");
+    assert_eq!(line["limit_name"], "unauthenticated", "{line}");
     assert_eq!(line["status"], 429, "{line}");
 }
 
