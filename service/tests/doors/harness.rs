@@ -30,6 +30,7 @@ pub(crate) struct TestServer {
     pub(crate) http: SocketAddr,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) reload: Arc<ReloadState>,
     pub(crate) running: Running,
     _records: Writer,
 }
@@ -80,7 +81,8 @@ impl TestServer {
         let lifecycle = Lifecycle::default();
         let reload = Arc::new(ReloadState::default());
         let common =
-            Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), reload).unwrap();
+            Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), Arc::clone(&reload));
+        let common = common.unwrap();
         let server = Server::bind(&settings.listeners, &metrics).unwrap();
         let (grpc, http) = (server.grpc_address(), server.http_address());
         let threads = NonZeroUsize::new(2).unwrap();
@@ -88,7 +90,15 @@ impl TestServer {
             let limiter = Limiter::new(Arc::clone(&shared), Store::Memory(Arc::clone(&memory)));
             doors::routers(&limiter, &common)
         });
-        Self { grpc, http, lifecycle, metrics, running: running.unwrap(), _records: records }
+        Self {
+            grpc,
+            http,
+            lifecycle,
+            metrics,
+            reload,
+            running: running.unwrap(),
+            _records: records,
+        }
     }
 
     /// A gRPC channel to it.

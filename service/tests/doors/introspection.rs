@@ -62,6 +62,22 @@ async fn a_watch_of_nobody_says_so() {
 }
 
 #[tokio::test]
+async fn watches_have_an_end() {
+    let server = TestServer::start(LIMITS, |_| {});
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut client = HealthClient::new(server.channel().await);
+        for _ in 0..128 {
+            open.push(client.watch(of("")).await.unwrap());
+        }
+    }
+    let mut client = HealthClient::new(server.channel().await);
+    let status = client.watch(of("")).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(client.check(of("")).await.is_ok());
+}
+
+#[tokio::test]
 async fn reflection_lists_the_services_in_both_versions() {
     let server = TestServer::start(LIMITS, |_| {});
     let expected: BTreeSet<String> = SERVICES.into_iter().map(str::to_owned).collect();

@@ -11,9 +11,11 @@
 mod asking;
 mod behaviours;
 mod bounds;
+mod descriptors;
 mod drain;
 mod envoy;
 mod harness;
 mod http2;
 mod introspection;
 mod json;
+mod readiness;
