@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use fastrand::Rng;
-use sluicegate_limits::counter::{Counter, Wait};
+use sluicegate_limits::counter::{Counter, Op, Wait};
 use sluicegate_limits::decide::{Ask, Key, decide};
 use sluicegate_limits::time::Timestamp;
 
@@ -40,6 +40,23 @@ fn steps_of_the_clock_cost_an_aligned_window_at_most_one_limit() {
 #[test]
 fn steps_of_the_clock_cost_concurrency_at_most_one_limit() {
     step_the_clock("clock, concurrency", Algorithm::Concurrency);
+}
+
+#[test]
+fn one_window_after_a_step_back_even_traffic_passes_again() {
+    let rule = Rule::Window { limit: 1_000, window: 1_000_000 };
+    let client = Client::new(world::key(0), 1_000);
+    for back in [1, 15_000, 500_000, 30_000_000, 86_400_000_000] {
+        let mut counters: HashMap<Key, Counter> = HashMap::new();
+        let mut passes = |now: u64| {
+            let ask = client.ask(Op::Take, 1, rule, now);
+            decide(&mut counters, &[ask], Timestamp::new(now)).unwrap().allowed
+        };
+        assert!((0..1_000).all(|number| passes(START + number * 1_000)));
+        let after = (1_000..21_000).map(|number| passes(START + number * 1_000 - back));
+        let passed = after.skip(1_000).filter(|passed| *passed).count();
+        assert!(passed >= 18_620, "{passed} of 19000 passed after a step of {back} µs back");
+    }
 }
 
 fn step_the_clock(property: &str, algorithm: Algorithm) {
