@@ -44,7 +44,7 @@ fn any_change_is_survived() {
         let mut now = START;
         for _ in 0..100 {
             let rule = numbers::pick(rng, &rules);
-            now += numbers::gap(rng, rule.scale().min(1 << 40));
+            now = numbers::later(rng, now, rule.scale());
             let at = Instant { real: now, store: now };
             let now = Timestamp::new(now);
             client.act(rng, rule, at, |asks| decide(&mut counters, asks, now).unwrap());
@@ -63,7 +63,7 @@ fn change(property: &str, algorithms: &[Algorithm]) {
         let (mut now, mut rule, often) = (START, rules[0], rng.u8(1..=40));
         let length = rng.u64(1..=150);
         for _ in 0..length {
-            now += numbers::gap(rng, scale);
+            now = numbers::later(rng, now, scale);
             if rng.u8(..8) == 0 {
                 counters.retain(|_, counter| counter.fresh_at().get() > now);
             }

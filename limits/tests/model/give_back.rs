@@ -46,8 +46,7 @@ fn trace(rng: &mut Rng, algorithm: Algorithm) -> u64 {
     let mut worlds = Worlds { asked, never, lane, plans: Vec::new(), now: START };
     let length = rng.u64(1..=100);
     for _ in 0..length {
-        let scale = rule.scale().min(1 << 42);
-        let later = worlds.now + numbers::gap(rng, scale);
+        let later = numbers::later(rng, worlds.now, rule.scale());
         worlds.give_back_until(rng, later);
         worlds.now = later;
         match rng.u8(..8) {
@@ -144,7 +143,7 @@ impl Worlds {
     /// Looks at both worlds now and later.
     fn compare(&self, rng: &mut Rng) {
         let ends = self.plans.iter().map(|plan| plan.end).max().unwrap_or(self.now);
-        let some = self.now + numbers::gap(rng, self.lane.rule.scale().min(1 << 42));
+        let some = numbers::later(rng, self.now, self.lane.rule.scale());
         for later in [self.now, some, ends.max(self.now)] {
             let look = self.lane.ask(Op::Look, 1, false, later);
             let left = |counters: &HashMap<Key, Counter>| {

@@ -97,6 +97,13 @@ pub(crate) fn gap(rng: &mut Rng, window: u64) -> u64 {
     }
 }
 
+/// The instant of the next event after `now`. A trace of the longest windows stops its clock in the
+/// year 2112, far from the largest time.
+pub(crate) fn later(rng: &mut Rng, now: u64, window: u64) -> u64 {
+    let later = now + gap(rng, window);
+    if later < 1 << 52 { later } else { now }
+}
+
 fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);
