@@ -39,7 +39,11 @@ pub(crate) struct Fire {
     #[arg(long, value_enum, default_value_t = Door::Native)]
     door: Door,
     /// Requests per second, sent on time whether or not answers come.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    #[arg(
+        long,
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..=200_000)
+    )]
     rate: u32,
     /// Instead of a rate: so many callers, each of which asks again as soon as it has its answer.
     #[arg(long, conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=4_096))]
