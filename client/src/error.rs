@@ -38,6 +38,12 @@ pub enum CheckError {
         /// How many it has.
         checks: usize,
     },
+    /// Nothing was sent: a message may have at most
+    /// [`MAX_REQUEST_BYTES`](crate::MAX_REQUEST_BYTES).
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+    },
 }
 
 /// An endpoint was refused.
@@ -54,7 +60,7 @@ impl CheckError {
             Self::DeadlineExceeded { .. } | Self::Unreachable { .. } | Self::BadAnswer { .. } => {
                 true
             }
-            Self::Refused { .. } | Self::BatchTooLong { .. } => false,
+            Self::Refused { .. } | Self::BatchTooLong { .. } | Self::TooLarge { .. } => false,
         }
     }
 
@@ -107,6 +113,9 @@ impl fmt::Display for CheckError {
             Self::BadAnswer { message } => write!(f, "no usable answer: {message}"),
             Self::BatchTooLong { checks } => {
                 write!(f, "{checks} checks in one batch: at most {} fit", crate::MAX_BATCH)
+            }
+            Self::TooLarge { bytes } => {
+                write!(f, "a message of {bytes} bytes: at most {} fit", crate::MAX_REQUEST_BYTES)
             }
         }
     }

@@ -35,7 +35,7 @@ mod request;
 mod verdict;
 
 pub use error::{CheckError, InvalidEndpoint};
-pub use remote::{Client, MAX_BATCH};
+pub use remote::{Client, MAX_BATCH, MAX_REQUEST_BYTES};
 pub use request::{Request, Value};
 pub use sluicegate_limits::counter::Wait as RetryAfter;
 pub use sluicegate_limits::policy::Mode;

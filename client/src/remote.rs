@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use sluicegate_proto::v1;
 use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 use tonic::transport::{Channel, Endpoint};
@@ -18,8 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a silent connection is asked whether it still lives, and how long it may take.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// What the service reads at most; a larger request is not sent.
-const MAX_REQUEST_BYTES: usize = 64 * 1_024;
+/// The most bytes that the service takes in one message.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1_024;
 /// Room for a full batch with many limits each.
 const MAX_ANSWER_BYTES: usize = 1_024 * 1_024;
 
@@ -49,9 +50,7 @@ impl Client {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .connect_lazy();
-        let inner = SluicegateClient::new(channel)
-            .max_encoding_message_size(MAX_REQUEST_BYTES)
-            .max_decoding_message_size(MAX_ANSWER_BYTES);
+        let inner = SluicegateClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
         Ok(Self { inner })
     }
 
@@ -62,7 +61,7 @@ impl Client {
     /// Where there is no verdict; see [`CheckError`]. Nothing is sent twice.
     pub async fn check(&self, request: &Request, within: Duration) -> Result<Verdict, CheckError> {
         let mut inner = self.inner.clone();
-        let message = with_deadline(request.as_message().clone(), within);
+        let message = with_deadline(request.as_message().clone(), within)?;
         bounded(inner.check(message), within).await?.try_into()
     }
 
@@ -72,7 +71,7 @@ impl Client {
     /// As for [`Self::check`].
     pub async fn peek(&self, request: &Request, within: Duration) -> Result<Verdict, CheckError> {
         let mut inner = self.inner.clone();
-        let message = with_deadline(request.as_message().clone(), within);
+        let message = with_deadline(request.as_message().clone(), within)?;
         bounded(inner.peek(message), within).await?.try_into()
     }
 
@@ -90,7 +89,7 @@ impl Client {
             return Err(CheckError::BatchTooLong { checks: requests.len() });
         }
         let checks = requests.iter().map(|request| request.as_message().clone()).collect();
-        let message = with_deadline(v1::CheckBatchRequest { checks }, within);
+        let message = with_deadline(v1::CheckBatchRequest { checks }, within)?;
         let mut inner = self.inner.clone();
         let answer = bounded(inner.check_batch(message), within).await?;
         if answer.responses.len() != requests.len() {
@@ -103,10 +102,17 @@ impl Client {
 }
 
 /// A message with the `grpc-timeout` that tells the service when nobody waits any more.
-fn with_deadline<M>(message: M, within: Duration) -> tonic::Request<M> {
+fn with_deadline<M: Message>(
+    message: M,
+    within: Duration,
+) -> Result<tonic::Request<M>, CheckError> {
+    let bytes = message.encoded_len();
+    if bytes > MAX_REQUEST_BYTES {
+        return Err(CheckError::TooLarge { bytes });
+    }
     let mut request = tonic::Request::new(message);
     request.set_timeout(within);
-    request
+    Ok(request)
 }
 
 /// Waits for the answer, no longer than `within`, whatever the transport does.
