@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{ListenerMetrics, Metrics};
-use crate::settings::{Listener, Listeners};
+use crate::settings::{Listener, Listeners, Streams};
 
 mod accept;
 mod arriving;
@@ -69,7 +69,7 @@ pub struct Running {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     /// gRPC over HTTP/2.
-    Grpc,
+    Grpc(Streams),
     /// HTTP/1.1.
     Http,
 }
@@ -99,7 +99,8 @@ impl Server {
     /// # Errors
     /// Where an address cannot be listened on.
     pub fn bind(listeners: &Listeners, metrics: &Metrics) -> Result<Self, BindError> {
-        let grpc = Bound::new("grpc", Protocol::Grpc, &listeners.grpc, metrics.grpc())?;
+        let grpc =
+            Bound::new("grpc", Protocol::Grpc(listeners.streams), &listeners.grpc, metrics.grpc())?;
         let http = Bound::new("http", Protocol::Http, &listeners.http, metrics.http())?;
         Ok(Self { grpc, http })
     }

@@ -71,6 +71,17 @@ pub struct Listeners {
     pub grpc: Listener,
     /// JSON, probes and metrics.
     pub http: Listener,
+    /// What HTTP/2 adds to the bounds of the gRPC door.
+    pub streams: Streams,
+}
+
+/// The bounds of the streams of one HTTP/2 connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// The most requests in flight.
+    pub max_open: u32,
+    /// The most streams that were reset and not yet forgotten.
+    pub max_reset: usize,
 }
 
 /// One door: where it listens, who may call it, and its bounds.
@@ -86,14 +97,10 @@ pub struct Listener {
     pub max_connection_age: Duration,
     /// How long a caller may take to greet, to send the head of a request, and to send its body.
     pub handshake_timeout: Duration,
-    /// The most requests in flight on one HTTP/2 connection.
-    pub max_streams: u32,
     /// The most bytes of one request message or body.
     pub max_message_bytes: usize,
     /// The most bytes of the header list of one request.
     pub max_header_list_bytes: u32,
-    /// The most streams of one connection that were reset and not yet forgotten.
-    pub max_reset_streams: usize,
 }
 
 /// The answer to a request that no enforcing limit applies to.

@@ -20,7 +20,7 @@ use super::arriving::Arriving;
 use super::io_watch::{Greeted, Watched};
 use super::{Peer, Protocol, Routers};
 use crate::lifecycle::Phase;
-use crate::settings::Listener;
+use crate::settings::{Listener, Streams};
 
 /// How long a connection that was asked to go may still finish what is in flight.
 const GRACE: Duration = Duration::from_secs(10);
@@ -49,9 +49,9 @@ pub(super) async fn serve(accepted: Accepted, routers: Routers, phase: watch::Re
     let io = TokioIo::new(stream);
     let peer = Peer(peer.ip().to_canonical());
     match door.protocol {
-        Protocol::Grpc => {
+        Protocol::Grpc(streams) => {
             let answer = answering(routers.grpc, peer, &door.bounds);
-            let connection = http2_bounds(&door.bounds).serve_connection(io, answer);
+            let connection = http2_bounds(&door.bounds, streams).serve_connection(io, answer);
             drive(connection, Some(greeted), &door.bounds, phase).await;
         }
         Protocol::Http => {
@@ -122,13 +122,13 @@ fn answering(
     })
 }
 
-fn http2_bounds(bounds: &Listener) -> http2::Builder<TokioExecutor> {
+fn http2_bounds(bounds: &Listener, streams: Streams) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(bounds.max_streams)
-        .max_pending_accept_reset_streams(bounds.max_reset_streams)
-        .max_local_error_reset_streams(bounds.max_reset_streams)
+        .max_concurrent_streams(streams.max_open)
+        .max_pending_accept_reset_streams(streams.max_reset)
+        .max_local_error_reset_streams(streams.max_reset)
         .max_header_list_size(bounds.max_header_list_bytes)
         .max_frame_size(MAX_FRAME_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::reader::{Section, SettingRow, Walk};
 use super::{
     DecisionRecords, Drain, HeaderStyle, Jwt, Listener, Listeners, Log, LogFormat, MemoryBounds,
-    Redaction, RedactionMode, Replicas, Settings, Unmatched, origins, store,
+    Redaction, RedactionMode, Replicas, Settings, Streams, Unmatched, origins, store,
 };
 
 /// The most threads that serve requests.
@@ -100,19 +100,23 @@ pub(super) fn rows() -> Vec<SettingRow> {
 
 fn listeners(root: &mut Section<'_>, warnings: &mut Vec<String>) -> Option<Listeners> {
     let mut section = root.section("listeners");
-    let grpc = listener(&mut section, "grpc", "127.0.0.1:8081", warnings);
-    let http = listener(&mut section, "http", "127.0.0.1:8080", warnings);
+    let mut grpc = section.section("grpc");
+    let streams = Streams {
+        max_open: to_u32(grpc.number("max_streams", 256, 1..=10_000)),
+        max_reset: to_usize(grpc.number("max_reset_streams", 64, 1..=10_000)),
+    };
+    let grpc = listener(grpc, "grpc", "127.0.0.1:8081", warnings);
+    let http = listener(section.section("http"), "http", "127.0.0.1:8080", warnings);
     section.finish();
-    Some(Listeners { grpc: grpc?, http: http? })
+    Some(Listeners { grpc: grpc?, http: http?, streams })
 }
 
 fn listener(
-    listeners: &mut Section<'_>,
+    mut section: Section<'_>,
     name: &str,
     default: &str,
     warnings: &mut Vec<String>,
 ) -> Option<Listener> {
-    let mut section = listeners.section(name);
     let address = section.text_or("address", default).parse::<SocketAddr>();
     let address = address
         .map_err(|_| section.wrong("address", "must be IP:PORT, as 127.0.0.1:8081 is", None))
@@ -121,10 +125,8 @@ fn listener(
     let max_connections = to_usize(section.number("max_connections", 10_000, 1..=1_000_000));
     let age = section.number("max_connection_age_seconds", 300, 1..=86_400);
     let handshake = section.number("handshake_timeout_ms", 5_000, 10..=60_000);
-    let max_streams = to_u32(section.number("max_streams", 256, 1..=10_000));
     let max_message = section.number("max_message_bytes", 65_536, 1_024..=4_194_304);
     let max_headers = section.number("max_header_list_bytes", 16_384, 1_024..=1_048_576);
-    let max_resets = to_usize(section.number("max_reset_streams", 64, 1..=10_000));
     section.finish();
     if let Some(address) = address.filter(|a| !a.ip().is_loopback()) {
         warnings.push(format!(
@@ -138,10 +140,8 @@ fn listener(
         max_connections,
         max_connection_age: Duration::from_secs(age),
         handshake_timeout: Duration::from_millis(handshake),
-        max_streams,
         max_message_bytes: to_usize(max_message),
         max_header_list_bytes: to_u32(max_headers),
-        max_reset_streams: max_resets,
     })
 }
 
