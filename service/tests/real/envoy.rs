@@ -7,11 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::{Json, Router};
 use http::HeaderMap;
+use tokio::sync::MutexGuard;
 
 use crate::calls::{Answer, call, until};
 use crate::gate::{Gate, replica};
 use crate::gateway::Gateway;
-use crate::process::folder;
+use crate::process::{alone, folder};
 use crate::valkey::Valkey;
 
 /// Tokens of two tenants, made once with a key whose private half was not kept. The public half is
@@ -45,10 +46,12 @@ struct World {
     gateway: Gateway,
     replicas: Vec<Gate>,
     store: Valkey,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl World {
     async fn start(name: &str, store_timeout_ms: u32) -> Self {
+        let alone = alone().await;
         let folder = folder(name);
         let store = Valkey::start(&folder);
         let mut replicas = Vec::new();
@@ -57,7 +60,7 @@ impl World {
         }
         let doors = [replicas[0].grpc, replicas[1].grpc];
         let gateway = Gateway::start(&folder, upstream().await, doors).await;
-        Self { gateway, replicas, store }
+        Self { gateway, replicas, store, _alone: alone }
     }
 
     async fn anonymous(&self, host: u8, method: &str, path: &str) -> Answer {

@@ -12,12 +12,13 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::calls::{call, until};
 use crate::generate::Generator;
-use crate::process::{PATIENCE, Process, folder, free_address, repository};
+use crate::process::{PATIENCE, Process, alone, folder, free_address, repository};
 
 /// Limits of every algorithm, with keys that the messages have.
 const LIMITS: &str = "\
@@ -71,6 +72,7 @@ pub(crate) struct Server {
     grpc: SocketAddr,
     http: SocketAddr,
     limits: PathBuf,
+    _alone: MutexGuard<'static, ()>,
 }
 
 /// Where messages go.
@@ -84,6 +86,7 @@ pub(crate) enum Door {
 impl Server {
     /// Starts the real binary on free ports and waits until it is ready.
     pub(crate) async fn start(name: &str) -> Self {
+        let alone = alone().await;
         let folder = folder(&format!("fuzz-{name}"));
         let limits = folder.join("limits");
         std::fs::create_dir(&limits).unwrap();
@@ -94,7 +97,7 @@ impl Server {
         serve.args(["serve", "-c", "sluicegate.yaml"]).current_dir(&folder);
         serve.args(["--grpc-addr", &grpc.to_string(), "--http-addr", &http.to_string()]);
         let process = Process::start("sluicegate", &mut serve);
-        let server = Self { process, grpc, http, limits };
+        let server = Self { process, grpc, http, limits, _alone: alone };
         until("ready server", || async { server.is_ready().await.then_some(()) }).await;
         server
     }

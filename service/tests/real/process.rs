@@ -12,6 +12,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The most lines that are kept of one server, besides those about a panic.
 const MAX_LINES: usize = 100_000;
 
+/// Held by each test that loads the machine, where one process runs them all.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// What a server has printed so far.
 #[derive(Default)]
 struct Output {
@@ -104,6 +107,11 @@ impl Output {
             }
         });
     }
+}
+
+/// Waits until no other test that loads the machine runs.
+pub(crate) async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    ALONE.lock().await
 }
 
 /// Where `cargo xtask parts` put a real server, or where its variable says it is.

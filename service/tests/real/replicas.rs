@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 use sluicegate_proto::v1::{Attribute, CheckRequest, CheckResponse, attribute::Value};
+use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::calls::until;
 use crate::gate::{Gate, replica};
-use crate::process::folder;
+use crate::process::{alone, folder};
 use crate::valkey::Valkey;
 
 type Client = SluicegateClient<Channel>;
@@ -67,16 +68,18 @@ struct World {
     store: Valkey,
     clients: [Client; 2],
     _replicas: [Gate; 2],
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl World {
     async fn start(name: &str, timeout_ms: u32, limits: &str) -> Self {
+        let alone = alone().await;
         let folder = folder(name);
         let store = Valkey::start(&folder);
         let first = Gate::start(command(&folder, 0, limits), &store, timeout_ms).await;
         let second = Gate::start(command(&folder, 1, limits), &store, timeout_ms).await;
         let clients = [connect(&first).await, connect(&second).await];
-        Self { store, clients, _replicas: [first, second] }
+        Self { store, clients, _replicas: [first, second], _alone: alone }
     }
 }
 
