@@ -119,7 +119,7 @@ impl LimitExplanation {
         let applies = limit.applies(request);
         let (cost, from) = limit.cost_of(request);
         Self {
-            name: limit.name.clone(),
+            name: limit.name.to_string(),
             applies: applies.is_ok(),
             why: match applies {
                 Ok(_) => why_it_applies(limit),
@@ -142,14 +142,14 @@ impl LimitExplanation {
 fn why_it_applies(limit: &Limit) -> String {
     let mut parts = Vec::new();
     match limit.patterns.as_slice() {
-        [] if limit.name == DEFAULT => {
+        [] if *limit.name == *DEFAULT => {
             parts.push("`default` is for every request with its key".to_owned());
         }
-        [] if limit.name == UNAUTHENTICATED => {}
+        [] if *limit.name == *UNAUTHENTICATED => {}
         [] => parts.push("it has no match, so it is for every request".to_owned()),
         patterns => parts.push(format!("its match holds: {}", listed(patterns))),
     }
-    if limit.name == UNAUTHENTICATED {
+    if *limit.name == *UNAUTHENTICATED {
         parts.push("`unauthenticated` implies that authenticated is false, and it is".to_owned());
     }
     if limit.key.is_empty() {

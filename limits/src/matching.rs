@@ -201,7 +201,7 @@ impl Limit {
         if !self.patterns.is_empty() && !self.patterns.iter().any(|p| p.matches(attributes)) {
             return Err(NotApplied::NoMatch);
         }
-        if self.name == UNAUTHENTICATED && attributes.get("authenticated") == Some("true") {
+        if *self.name == *UNAUTHENTICATED && attributes.get("authenticated") == Some("true") {
             return Err(NotApplied::Authenticated);
         }
         let mut values = [""; MAX_KEY_ATTRIBUTES];

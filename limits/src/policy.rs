@@ -10,6 +10,8 @@ pub mod source;
 pub mod units;
 pub mod yaml;
 
+use std::sync::Arc;
+
 use crate::counter::{Rate, Terms};
 use crate::matching::Index;
 use crate::time::{Micros, Timestamp, Tokens};
@@ -128,7 +130,7 @@ pub enum CostRule {
 #[derive(Clone, Debug)]
 pub struct Limit {
     /// Its name, unique in the policy.
-    pub name: String,
+    pub name: Arc<str>,
     /// A hash of the name: what the embedded store counts its keys by.
     pub id: u64,
     /// What people wrote about it.

@@ -180,7 +180,7 @@ impl Verdict {
 fn limit_verdict(charge: &Charge<'_>, reply: Option<Reply>) -> LimitVerdict {
     let limit = charge.limit;
     LimitVerdict {
-        name: limit.name.as_str().into(),
+        name: Arc::clone(&limit.name),
         mode: limit.mode,
         allowed: reply.is_some_and(|reply| reply.allowed),
         limit: limit.capacity(),

@@ -239,5 +239,5 @@ impl<F: Fn(Arc<Policy>)> Follower<F> {
 
 /// Shows the policy in effect in the metrics.
 pub fn show(metrics: &Metrics, policy: &Policy) {
-    metrics.policy.in_effect(policy.revision(), policy.limits().iter().map(|l| l.name.as_str()));
+    metrics.policy.in_effect(policy.revision(), policy.limits().iter().map(|l| &*l.name));
 }

@@ -123,7 +123,7 @@ impl Draft {
             rate: rate::largest_fit(raw.limit.value, raw.window).1,
             id: id(&raw.name.value),
             place: Place { file: file.to_owned(), line: raw.name.at.line },
-            name: raw.name.value,
+            name: raw.name.value.into(),
             description: raw.description,
             key,
             algorithm: raw.algorithm,

@@ -18,7 +18,7 @@ fn charges<'p>(policy: &'p Policy, pairs: &[(&str, &str)]) -> Charges<'p> {
 }
 
 fn names<'p>(policy: &'p Policy, pairs: &[(&str, &str)]) -> Vec<&'p str> {
-    charges(policy, pairs).iter().map(|charge| charge.limit.name.as_str()).collect()
+    charges(policy, pairs).iter().map(|charge| &*charge.limit.name).collect()
 }
 
 /// The cost for the one limit that applies.
@@ -39,7 +39,7 @@ fn the_missions_file_charges_what_it_says() {
         [&tenant[..], &[("method", "POST"), ("path", "/v1//reports/export/?x=1")]].concat();
     let export = charges(&policy, &export);
     assert_eq!(export.len(), 2);
-    assert_eq!(export[1].limit.name, "expensive_exports");
+    assert_eq!(&*export[1].limit.name, "expensive_exports");
     assert_eq!(export[1].tokens, Tokens::ONE);
     assert_ne!(export[0].key.hash, export[1].key.hash);
     assert_eq!(export[0].key.partition, export[1].key.partition, "the same first key attribute");

@@ -194,7 +194,7 @@ fn charges_are_what_explanations_say_for_random_policies() {
             let facts = request(&[("method", method), ("path", &path), ("tenant_id", "t")]);
             let charges = policy.charges(&facts, None, &crate::secret(), NOW);
             let charged: Vec<_> =
-                charges.iter().map(|c| (c.limit.name.clone(), Some(c.tokens.get()))).collect();
+                charges.iter().map(|c| (c.limit.name.to_string(), Some(c.tokens.get()))).collect();
             let explained: Vec<_> = explain(&policy, &facts, None, NOW)
                 .limits
                 .into_iter()

@@ -55,7 +55,7 @@ impl Example {
         limits.into_iter().find_map(|limit| {
             let mut facts = AttributesBuilder::new();
             facts.set("method", METHOD).ok()?.set("path", PATH).ok()?;
-            let authenticated = if limit.name == UNAUTHENTICATED { "false" } else { "true" };
+            let authenticated = if *limit.name == *UNAUTHENTICATED { "false" } else { "true" };
             facts.set("authenticated", authenticated).ok()?;
             for name in &limit.key {
                 if !matches!(name.as_str(), "method" | "path" | "authenticated") {

@@ -124,7 +124,7 @@ fn summary(policy: &Policy) -> String {
         let allows = format!("{} per {}", limit.limit, window_text(limit.window));
         let words = [limit.algorithm.as_str(), limit.mode.as_str()].map(str::to_owned);
         let [algorithm, mode] = words;
-        rows.push([limit.name.clone(), allows, key, algorithm, mode]);
+        rows.push([limit.name.to_string(), allows, key, algorithm, mode]);
     }
     let width = |column: usize| {
         rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
