@@ -24,9 +24,14 @@ use crate::settings::{Replicas, Unmatched};
 use crate::store::Store;
 use crate::telemetry::TraceParent;
 use backing::{Losses, Seen};
+use spend::Spent;
 
 /// The most requests that one replica decides at the same time; further ones are `overloaded`.
 const MAX_IN_FLIGHT: usize = 16_384;
+
+/// The most limits that one request is charged by. Only a path that no pattern can be compared
+/// with can match more; it is refused, so that it costs no more than another.
+const MAX_CHARGES: usize = 256;
 
 /// Through which door a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +163,7 @@ impl Limiter {
     #[must_use]
     pub fn refuse(&self, reason: Reason, call: &Call) -> Decision {
         let began = clock::instant();
-        self.answer(call, self.policy(), Verdict::refused(reason), Duration::ZERO, began)
+        self.answer(call, self.policy(), Spent::refused(reason), began)
     }
 
     /// The policy in force.
@@ -170,43 +175,34 @@ impl Limiter {
     async fn decide(&self, call: Call, op: Op) -> Decision {
         let began = clock::instant();
         let policy = self.policy();
-        let Some(_place) = InFlight::enter(&self.shared.in_flight) else {
-            let refused = Verdict::refused(Reason::Overloaded);
-            return self.answer(&call, policy, refused, Duration::ZERO, began);
+        let spent = match InFlight::enter(&self.shared.in_flight) {
+            Some(_place) => self.judge(&policy, &call, op).await,
+            None => Spent::refused(Reason::Overloaded),
         };
+        self.answer(&call, policy, spent, began)
+    }
+
+    /// What the request owes, and whether all of it can be taken.
+    async fn judge(&self, policy: &Policy, call: &Call, op: Op) -> Spent {
         let charges = |now| policy.charges(&call.attributes, call.cost, &self.shared.secret, now);
         let now = self.store.now();
         let owed = charges(now);
+        if owed.len() > MAX_CHARGES {
+            return Spent::refused(Reason::InvalidRequest);
+        }
         let unmatched = owed.iter().all(|charge| charge.limit.mode == Mode::Shadow);
         if unmatched && self.shared.unmatched == Unmatched::Deny {
-            let refused = Verdict::refused(Reason::NoLimitApplies);
-            return self.answer(&call, policy, refused, Duration::ZERO, began);
+            return Spent::refused(Reason::NoLimitApplies);
         }
-        if owed.is_empty() {
-            return self.answer(&call, policy, Verdict::of(&[], &[]), Duration::ZERO, began);
-        }
-        let spent = self.spend(owed, now, charges, op, call.deadline).await;
-        self.answer(&call, Arc::clone(&policy), spent.verdict, spent.store_time, began)
+        self.spend(owed, now, charges, op, call.deadline).await
     }
 
     /// Gives the answer its id, counts and records it.
-    fn answer(
-        &self,
-        call: &Call,
-        policy: Arc<Policy>,
-        verdict: Verdict,
-        store_time: Duration,
-        began: Instant,
-    ) -> Decision {
+    fn answer(&self, call: &Call, policy: Arc<Policy>, spent: Spent, began: Instant) -> Decision {
         let now = clock::now();
-        let decision = Decision {
-            id: decision_id(now),
-            verdict,
-            policy,
-            now,
-            store_time,
-            took: clock::instant().saturating_duration_since(began),
-        };
+        let Spent { verdict, store_time } = spent;
+        let took = clock::instant().saturating_duration_since(began);
+        let decision = Decision { id: decision_id(now), verdict, policy, now, store_time, took };
         self.shared.metrics.decided(call.door, &decision);
         self.shared.recorder.record(call, &decision);
         decision

@@ -42,6 +42,13 @@ struct Way<'p> {
     store_time: Duration,
 }
 
+impl Spent {
+    /// Nothing was asked of any counter.
+    pub(super) fn refused(reason: Reason) -> Self {
+        Self { verdict: Verdict::refused(reason), store_time: Duration::ZERO }
+    }
+}
+
 impl Limiter {
     /// Takes `charges`, which `charges_at` computes anew where the store's clock is in another
     /// window than this replica thought.
@@ -132,21 +139,20 @@ impl Limiter {
                 ask.op = Op::Hold { lasting: LONGEST_HOLD, quantum: Micros::MILLISECOND };
             });
         }
-        let here = self.ask_local(way, &held)?;
+        let mut here = self.ask_local(way, &held)?;
         if !here.allowed {
             at_store.iter_mut().for_each(|ask| ask.op = Op::Look);
         }
         let there = self.ask_store(way, at_store).await;
         let passes = there.as_ref().is_ok_and(|there| there.allowed);
-        let mut ended = Vec::new();
-        for (ask, reply) in held.iter().zip(&here.replies).filter(|(_, r)| r.end > Timestamp::ZERO)
-        {
+        for (ask, reply) in held.iter().zip(&mut here.replies) {
             let (end, held) = (reply.end, ask.tokens);
-            let op = if passes { Op::Settle { end, held } } else { Op::Release { end } };
-            ended.push(Ask { op, ..*ask });
-        }
-        if !ended.is_empty() {
-            self.ask_local(way, &ended)?;
+            if end > Timestamp::ZERO {
+                let op = if passes { Op::Settle { end, held } } else { Op::Release { end } };
+                let ended = self.ask_local(way, &[Ask { op, ..*ask }])?.replies;
+                (reply.left, reply.full_in) =
+                    ended.first().map_or((reply.left, reply.full_in), |e| (e.left, e.full_in));
+            }
         }
         Ok((there?.replies, here.replies))
     }
