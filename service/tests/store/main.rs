@@ -15,6 +15,7 @@ mod valkey;
 mod accuracy;
 mod behaviours;
 mod failures;
+mod fallback;
 mod script;
 mod trace;
 mod vectors;

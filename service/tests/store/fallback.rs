@@ -1,0 +1,178 @@
+//! The limiter over a store that is away, was emptied, or holds a counter that cannot be read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicegate::limiter::{Call, Door, Limiter, Shared};
+use sluicegate::metrics::Metrics;
+use sluicegate::record::{Recorder, Redactor};
+use sluicegate::settings::{Overrides, Replicas, Settings, load};
+use sluicegate::store::Store;
+use sluicegate::telemetry::TraceParent;
+use sluicegate_limits::attributes::AttributesBuilder;
+use sluicegate_limits::charge::KeySecret;
+use sluicegate_limits::memory::Memory;
+use sluicegate_limits::policy::{Policy, SourceFile};
+use sluicegate_limits::verdict::{Reason, Verdict};
+
+use crate::valkey::ValkeyServer;
+use crate::world::{PATIENCE, run, store};
+
+fn settings() -> Settings {
+    let overrides = Overrides {
+        store: Some("memory".to_owned()),
+        limits: vec!["limits.yaml".into()],
+        environment: Some(std::iter::empty::<(String, String)>().collect()),
+        ..Overrides::default()
+    };
+    load(&overrides).unwrap()
+}
+
+/// A replica on this store; its records go nowhere.
+fn replica(limits: &str, store: Store, count: u32, rank: Option<u32>) -> Limiter {
+    let settings = settings();
+    let file = SourceFile { name: "limits.yaml".to_owned(), text: limits.to_owned() };
+    let policy = Policy::compile(&[file]).unwrap().policy;
+    let metrics = Metrics::new(1_000);
+    let redactor = Redactor::new(settings.redaction.clone(), &settings.key_secret);
+    let (recorder, _) = Recorder::start(
+        settings.decision_records,
+        redactor,
+        None,
+        Arc::clone(&metrics),
+        std::io::sink(),
+    )
+    .unwrap();
+    let shared = Shared::new(
+        Arc::new(policy),
+        KeySecret::new(&[7; 32]).unwrap(),
+        Arc::new(Memory::new(1_000)),
+        Replicas { count, rank },
+        settings.unmatched,
+        metrics,
+        recorder,
+    );
+    Limiter::new(shared, store)
+}
+
+async fn check(limiter: &Limiter, path: &str) -> Verdict {
+    let mut attributes = AttributesBuilder::new();
+    for (name, value) in [("tenant_id", "acme"), ("method", "GET"), ("path", path)] {
+        attributes.set(name, value).unwrap();
+    }
+    let call = Call {
+        attributes: attributes.finish(),
+        cost: None,
+        deadline: None,
+        door: Door::Grpc,
+        trace: TraceParent::NONE,
+    };
+    limiter.check(call).await.verdict
+}
+
+/// How many of `calls` pass; each answer is marked as degraded.
+async fn degraded_passes(limiter: &Limiter, path: &str, calls: usize) -> usize {
+    let mut passed = 0;
+    for _ in 0..calls {
+        let verdict = check(limiter, path).await;
+        assert!(verdict.degraded, "{verdict:?}");
+        passed += usize::from(verdict.allowed);
+    }
+    passed
+}
+
+const ONE_OF_EACH: &str = "
+rate_limits:
+  shared: { match: GET /local, key: tenant_id, limit: 7, window: 1h }
+  open: { match: GET /open, key: tenant_id, limit: 7, window: 1h, on_store_failure: allow }
+  closed: { match: GET /closed, key: tenant_id, limit: 7, window: 1h, on_store_failure: deny }
+  beside: { match: GET /closed, key: tenant_id, limit: 2, window: 1h }
+";
+
+#[test]
+fn without_a_store_each_limit_answers_as_it_says() {
+    run(async {
+        // Nobody listens on port 1.
+        let away = || store(1, Duration::from_millis(50));
+        let replicas = [0, 1].map(|rank| replica(ONE_OF_EACH, away(), 2, Some(rank)));
+        let mut shares = 0;
+        for replica in &replicas {
+            shares += degraded_passes(replica, "/local", 10).await;
+            assert_eq!(degraded_passes(replica, "/open", 10).await, 10);
+            assert_eq!(degraded_passes(replica, "/closed", 3).await, 0);
+        }
+        assert_eq!(shares, 7, "the shares sum to the limit");
+        let closed = check(&replicas[0], "/closed").await;
+        assert_eq!(closed.reason, Some(Reason::StoreUnavailable));
+        assert_eq!(closed.limit_name(), Some("closed"));
+        let beside = &closed.limits[1];
+        assert!(beside.allowed, "what was denied took nothing beside: {beside:?}");
+
+        let alone = replica(ONE_OF_EACH, away(), 2, None);
+        assert_eq!(degraded_passes(&alone, "/local", 10).await, 3, "rounded down without a rank");
+    });
+}
+
+#[test]
+fn an_emptied_store_is_noticed_and_limits_return_after_a_window() {
+    const LIMITS: &str = "
+rate_limits:
+  short: { match: GET /short, limit: 1000, window: 200ms }
+  long: { match: GET /long, limit: 1000, window: 1d }
+";
+    run(async {
+        let server = ValkeyServer::start(&[]);
+        let replica = replica(LIMITS, store(server.port(), PATIENCE), 1, Some(0));
+        assert!(!check(&replica, "/short").await.degraded);
+        assert!(!check(&replica, "/long").await.degraded);
+
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port())).unwrap();
+        let mut admin = client.get_multiplexed_async_connection().await.unwrap();
+        let _: () = redis::cmd("FLUSHALL").query_async(&mut admin).await.unwrap();
+        // This one finds the store empty; it was debited there.
+        assert!(!check(&replica, "/short").await.degraded);
+        assert!(check(&replica, "/long").await.degraded);
+        let until = sluicegate::clock::instant() + PATIENCE;
+        while check(&replica, "/short").await.degraded {
+            assert!(sluicegate::clock::instant() < until, "the short limit stays on its share");
+        }
+        assert!(check(&replica, "/long").await.degraded, "a day is longer than an hour");
+    });
+}
+
+#[test]
+fn one_unreadable_counter_leaves_the_others_on_the_store_all_or_nothing() {
+    const LIMITS: &str = "
+rate_limits:
+  spoilt: { algorithm: token_bucket, limit: 100, window: 1d }
+  sound: { limit: 3, window: 1d }
+";
+    run(async {
+        let server = ValkeyServer::start(&[]);
+        let replica = replica(LIMITS, store(server.port(), PATIENCE), 1, Some(0));
+        assert!(check(&replica, "/").await.allowed);
+
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port())).unwrap();
+        let mut admin = client.get_multiplexed_async_connection().await.unwrap();
+        let keys: Vec<Vec<u8>> =
+            redis::cmd("KEYS").arg("sg{*").query_async(&mut admin).await.unwrap();
+        assert_eq!(keys.len(), 2);
+        for key in keys {
+            let bytes: Vec<u8> = redis::cmd("GET").arg(&key).query_async(&mut admin).await.unwrap();
+            if bytes[0] == 0x11 {
+                let _: () =
+                    redis::cmd("SET").arg(&key).arg("junk").query_async(&mut admin).await.unwrap();
+            }
+        }
+        let left = |verdict: &Verdict| {
+            let of = |at: usize| (verdict.limits[at].remaining.get(), verdict.limits[at].degraded);
+            (verdict.allowed, of(0), of(1))
+        };
+        // The bucket is counted here from now on, from its beginning.
+        assert_eq!(left(&check(&replica, "/").await), (true, (99, true), (1, false)));
+        assert_eq!(left(&check(&replica, "/").await), (true, (98, true), (0, false)));
+        for _ in 0..3 {
+            assert_eq!(left(&check(&replica, "/").await), (false, (98, true), (0, false)));
+        }
+    });
+}
