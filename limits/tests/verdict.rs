@@ -105,7 +105,7 @@ fn the_binding_limit_is_the_one_of_the_rule() {
                 assert_eq!(verdict.reason.is_none(), allowed);
                 assert_eq!(verdict.reason_text.is_empty(), allowed);
                 assert_eq!(verdict.retry_after().is_none(), allowed);
-                assert_eq!(verdict.limit_name(), binding.map(|at| limits[at].name.as_str()));
+                assert_eq!(verdict.limit_name(), binding.map(|at| &*limits[at].name));
                 assert_eq!(verdict.remaining(), binding.map(|at| replies[at].left));
                 checked += 1;
             }
