@@ -1,7 +1,7 @@
 //! Random traces: instants, and batches of checks over a few counters.
 
 use fastrand::Rng;
-use sluicegate_limits::counter::{Op, Rate, Terms};
+use sluicegate_limits::counter::{Op, Rate, Terms, Wait};
 use sluicegate_limits::decide::{Ask, Check, Key, Outcome};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
@@ -17,6 +17,8 @@ pub(crate) struct Trace {
     rng: Rng,
     now: u64,
     limits: Vec<Limit>,
+    /// Instants at which an answer said that something changes.
+    moments: Vec<u64>,
 }
 
 struct Limit {
@@ -38,7 +40,7 @@ impl Trace {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let limits = (0..KEYS).map(|_| Limit::new(&mut rng)).collect();
-        Self { now: START + rng.u64(0..LEASE), limits, rng }
+        Self { now: START + rng.u64(0..LEASE), limits, rng, moments: Vec::new() }
     }
 
     pub(crate) fn keys(&self) -> Vec<Key> {
@@ -49,8 +51,14 @@ impl Trace {
     pub(crate) fn step(&mut self) -> (Timestamp, Vec<Check>) {
         let rng = &mut self.rng;
         self.now = match rng.u32(0..100) {
-            0..30 => self.now,
-            30..60 => self.now + rng.u64(0..2_000),
+            0..25 => self.now,
+            25..45 => {
+                // Just before, at, or just after.
+                let moment = rng.choice(&self.moments).copied().unwrap_or(self.now);
+                self.moments.clear();
+                moment + rng.u64(0..3) - 1
+            }
+            45..60 => self.now + rng.u64(0..2_000),
             60..90 => self.now + rng.u64(0..2_000_000),
             90..96 => self.now + rng.u64(0..200_000_000),
             96..99 => self.now - rng.u64(0..20_000_000),
@@ -69,7 +77,13 @@ impl Trace {
         for (ask, reply) in check.iter().zip(&outcome.replies) {
             let limit = self.limits.iter_mut().find(|limit| limit.key == ask.key);
             let limit = limit.expect("the ask is about a limit of this trace");
+            let now = outcome.now.get();
+            self.moments.push(now + reply.full_in.get());
+            if let Wait::For(wait) = reply.wait {
+                self.moments.push(now + wait.get());
+            }
             if reply.end > Timestamp::ZERO {
+                self.moments.push(reply.end.get());
                 limit.ends.push(reply.end.get());
                 if limit.ends.len() > ENDS {
                     limit.ends.remove(0);
