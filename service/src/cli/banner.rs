@@ -101,8 +101,12 @@ impl Example {
         let named = |(name, value)| format!(" {name}={value}");
         let skip = |(name, _): &(&str, &str)| !matches!(*name, "method" | "path");
         let facts: String = self.attributes.iter().filter(skip).map(named).collect();
-        let limits = settings.limits.iter().map(|p| format!(" --limits {}", p.display()));
+        let limits = settings
+            .limits
+            .iter()
+            .map(|p| format!(" --limits {}", quoted(&p.display().to_string())));
         let binary = std::env::args().next().unwrap_or_else(|| "sluicegate".to_owned());
+        let binary = quoted(&binary);
         format!(
             "# a request that takes all of a limit passes:\n{}\n\
              # the next one is denied:\n{}\n\
@@ -112,6 +116,15 @@ impl Example {
             limits.collect::<String>()
         )
     }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn value(attribute: &str) -> &'static str {

@@ -88,7 +88,7 @@ table! {
     CONNECTIONS: "sluicegate_connections" Gauge "connections" ["listener"],
         "Open connections.";
     REFUSED: "sluicegate_connections_refused_total" Counter "connections" ["listener"],
-        "Connections closed at once, because there were too many or the caller is not trusted.";
+        "Connections closed at once, because max_connections were open.";
     RECORDS: "sluicegate_decision_records_total" Counter "records" ["result"],
         "Decision records, by result (written or dropped).";
 }

@@ -85,10 +85,11 @@ fn collect(
         let text = read_bounded(file)?;
         builder = builder.add_source(YamlText { name: name.to_owned(), text });
     }
+    let variables = overrides.environment.clone().map_or_else(variables, Ok)?;
     let environment = Environment::with_prefix("SLUICEGATE")
         .prefix_separator("__")
         .separator("__")
-        .source(overrides.environment.clone());
+        .source(Some(variables));
     let mut built = builder
         .add_source(environment)
         .set_override_option("store", overrides.store.clone())
@@ -104,6 +105,20 @@ fn collect(
         built = built.and_then(|b| b.set_override("limits", paths));
     }
     built.and_then(|b| b.build()).and_then(|c| c.collect()).map_err(|e| e.to_string())
+}
+
+/// The environment of this process, as far as it is ours. The `config` crate would show the value
+/// of a variable that is not UTF-8, which may be a password.
+fn variables() -> Result<Map<String, String>, String> {
+    let ours = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        name.to_ascii_uppercase().starts_with("SLUICEGATE__").then_some((name, value))
+    });
+    let text = |(name, value): (String, std::ffi::OsString)| match value.into_string() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(format!("the environment variable {name} is not UTF-8")),
+    };
+    ours.map(text).collect()
 }
 
 fn read_bounded(file: &Path) -> Result<String, String> {

@@ -1,0 +1,140 @@
+//! Decision records: which are written, what happens when the writer is slow, and at the end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::io::Write;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sluicegate::limiter::{Call, Decision, Door};
+use sluicegate::metrics::Metrics;
+use sluicegate::record::{Recorder, Redactor, Writer};
+use sluicegate::settings::{DecisionRecords, Redaction, RedactionMode, Secret};
+use sluicegate::telemetry::TraceParent;
+use sluicegate_limits::attributes::AttributesBuilder;
+use sluicegate_limits::policy::{Policy, SourceFile};
+use sluicegate_limits::time::Timestamp;
+use sluicegate_limits::verdict::{Reason, Verdict};
+
+/// A place for records that a test can read.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn read(&self) -> Vec<serde_json::Value> {
+        let bytes = self.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+}
+
+/// Says when it begins to write, and writes when it is let.
+struct Slow {
+    begun: Sender<()>,
+    go_on: Receiver<()>,
+}
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.begun.send(()).expect("the test listens");
+        // The test that has ended lets everything through.
+        let _ = self.go_on.recv();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn start(
+    sampled_share: f64,
+    max_waiting: usize,
+    out: impl Write + Send + 'static,
+) -> (Recorder, Writer, Arc<Metrics>) {
+    let also = ["tenant_id".to_owned()].into();
+    let redaction = Redaction { mode: RedactionMode::Truncate, also };
+    let redactor = Redactor::new(redaction, &Secret::new(&[1; 32]));
+    let (settings, metrics) = (DecisionRecords { sampled_share, max_waiting }, Metrics::new(1));
+    let started = Recorder::start(settings, redactor, None, Arc::clone(&metrics), out);
+    let (recorder, writer) = started.unwrap();
+    (recorder, writer, metrics)
+}
+
+fn call() -> Call {
+    let mut facts = AttributesBuilder::new();
+    facts.set("user_id", "ada.lovelace").unwrap().set("tenant_id", "acme-industries").unwrap();
+    facts.set("claims.email", "ada@example.org").unwrap();
+    let trace = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    Call { attributes: facts.finish(), cost: None, deadline: None, door: Door::ExtAuthz, trace }
+}
+
+fn decision(verdict: Verdict) -> Decision {
+    let text = "rate_limits: {a: {key: tenant_id, limit: 5, window: 1m}}".to_owned();
+    let policy = Policy::compile(&[SourceFile { name: "a".into(), text }]).unwrap().policy;
+    Decision {
+        id: uuid::Uuid::from_u128(7),
+        verdict,
+        policy: Arc::new(policy),
+        now: Timestamp::new(1_795_518_296_000_000),
+        store_time: Duration::from_micros(40),
+        took: Duration::from_micros(90),
+    }
+}
+
+#[test]
+fn denials_are_always_recorded_and_the_rest_by_the_share() {
+    for (share, records) in [(0.0, 1), (1.0, 2)] {
+        let lines = Lines::default();
+        let (recorder, writer, metrics) = start(share, 10, lines.clone());
+        recorder.record(&call(), &decision(Verdict::of(&[], &[])));
+        recorder.record(&call(), &decision(Verdict::refused(Reason::StoreUnavailable)));
+        drop(writer);
+        let written = lines.read();
+        assert_eq!((written.len(), metrics.records_written.get()), (records, records as u64));
+        let denial = written.last().unwrap();
+        assert_eq!(denial["target"], "sluicegate::decision");
+        assert_eq!(denial["time"], "2026-11-24T11:04:56.000000Z");
+        assert_eq!(denial["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!((&denial["door"], &denial["allowed"]), (&"ext_authz".into(), &false.into()));
+        assert_eq!(denial["reason"], "store_unavailable");
+        assert_eq!(denial["response_code"], 503);
+        assert_eq!((&denial["latency_us"], &denial["store_us"]), (&90.into(), &40.into()));
+        // Personal by nature, and personal by setting.
+        assert_eq!((&denial["user_id"], &denial["tenant_id"]), (&"ada…".into(), &"acm…".into()));
+        assert!(!denial.to_string().contains("example.org"));
+    }
+}
+
+#[test]
+fn a_slow_writer_stops_nobody_and_what_is_dropped_is_counted() {
+    let ((begun, has_begun), (let_go, go_on)) = (channel(), channel());
+    let (recorder, writer, metrics) = start(0.0, 2, Slow { begun, go_on });
+    let denial = decision(Verdict::refused(Reason::Blocked));
+    recorder.record(&call(), &denial);
+    has_begun.recv().unwrap();
+    // One is being written; two may wait.
+    for _ in 0..5 {
+        recorder.record(&call(), &denial);
+    }
+    assert_eq!(metrics.records_dropped.get(), 3);
+    drop(let_go);
+    drop(writer);
+    assert_eq!(metrics.records_written.get(), 3);
+}
