@@ -199,22 +199,11 @@ fn write(lines: &Receiver<Message>, mut out: impl Write, waiting: &AtomicUsize, 
     let _ = out.flush();
 }
 
-/// The instant as RFC 3339 in UTC with microseconds. The date by "days from civil" backwards:
-/// <https://howardhinnant.github.io/date_algorithms.html>.
+/// The instant as RFC 3339 in UTC with microseconds.
 fn rfc3339(at: Timestamp) -> String {
-    let (seconds, micros) = (at.get() / 1_000_000, at.get() % 1_000_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let from_0000_03_01 = days + 719_468;
-    let (era, day_of_era) = (from_0000_03_01 / 146_097, from_0000_03_01 % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    let micros = i64::try_from(at.get()).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
+    format!("{time:.6}")
 }
 
 #[cfg(test)]

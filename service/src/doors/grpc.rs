@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::Reason;
@@ -81,11 +82,10 @@ impl Sluicegate for Native {
             let detail = format!("a batch has at most {MAX_BATCH} checks");
             return Err(Status::invalid_argument(detail));
         }
-        let mut responses = Vec::with_capacity(checks.len());
-        // One after the other: each check sees what those before it took.
-        for check in checks {
-            responses.push(self.answer(caller, check, false).await);
-        }
+        // Asked in their order, so each check sees what those before it took, and together, so
+        // that a shared store decides them in one call.
+        let asked = checks.into_iter().map(|check| self.answer(caller, check, false));
+        let responses = join_all(asked).await;
         Ok(Response::new(CheckBatchResponse { responses }))
     }
 
