@@ -9,10 +9,16 @@ use crate::{compile, examples};
 
 const PAGE: &str = include_str!("../../../docs/limits.md");
 
+const README: &str = include_str!("../../../README.md");
+
 /// The blocks of the page in this language.
 fn blocks(language: &str) -> Vec<&'static str> {
+    blocks_of(PAGE, language)
+}
+
+fn blocks_of(page: &'static str, language: &str) -> Vec<&'static str> {
     let begin = format!("```{language}\n");
-    let bodies = PAGE.split(begin.as_str()).skip(1);
+    let bodies = page.split(begin.as_str()).skip(1);
     bodies.map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
@@ -33,7 +39,9 @@ fn the_first_example_is_the_quickstart() {
     let (_, quickstart) =
         examples().into_iter().find(|(name, _)| name.ends_with("quickstart.yaml")).unwrap();
     let body: Vec<&str> = quickstart.lines().filter(|line| !line.starts_with('#')).collect();
-    assert_eq!(blocks("yaml")[0].trim(), body.join("\n").trim());
+    for page in [PAGE, README] {
+        assert_eq!(blocks_of(page, "yaml")[0].trim(), body.join("\n").trim());
+    }
 }
 
 #[test]
