@@ -156,7 +156,7 @@ fn a_forgotten_script_is_loaded_again() {
     run(async {
         let store = store(server.port(), PATIENCE);
         assert_eq!(passes(&store, 1, 10).await, Ok(true));
-        command(&mut direct(server.port()).await, "SCRIPT FLUSH").await;
+        command(&mut direct(&server).await, "SCRIPT FLUSH").await;
         assert_eq!(passes(&store, 1, 10).await, Ok(true));
         assert_eq!(left(&store, 1, 10).await, 8);
     });
@@ -168,7 +168,7 @@ fn the_documented_rights_are_enough_and_a_wrong_password_is_not_shown() {
     let document = include_str!("../../../docs/store.md");
     assert!(RIGHTS.iter().all(|line| document.contains(line)), "docs/store.md has these lines");
     run(async {
-        let mut direct = direct(server.port()).await;
+        let mut direct = direct(&server).await;
         let user = format!("ACL SETUSER gate on >pass-word {}", RIGHTS.join(" "));
         command(&mut direct, &user).await;
         let right = start(login(server.port(), "gate", "pass-word"));
@@ -193,7 +193,7 @@ fn a_full_store_refuses_before_any_write_and_stays_in_use() {
     run(async {
         let store = store(server.port(), PATIENCE);
         assert_eq!(passes(&store, 1, 100).await, Ok(true));
-        let mut direct = direct(server.port()).await;
+        let mut direct = direct(&server).await;
         command(&mut direct, "CONFIG SET maxmemory 1").await;
         for _ in 0..10 {
             let answer = passes(&store, 1, 100).await;
@@ -211,7 +211,7 @@ fn bytes_that_are_no_counter_are_reported_and_kept() {
     run(async {
         let store = store(server.port(), PATIENCE);
         let key = sluicegate::store::valkey::packing::counter_key(&take(2, 1).key);
-        let mut direct = direct(server.port()).await;
+        let mut direct = direct(&server).await;
         let set = redis::cmd("SET").arg(&key).arg("spoilt").to_owned();
         let _: redis::Value = set.query_async(&mut direct).await.expect("writes");
         let answer = store.decide(vec![take(1, 10), take(2, 10)], soon()).await;

@@ -46,7 +46,7 @@ async fn is_empty(link: &mut Link) -> bool {
 fn another_version_is_an_error_before_any_write() {
     let server = ValkeyServer::start(&[]);
     run(async {
-        let mut link = direct(server.port()).await;
+        let mut link = direct(&server).await;
         let check = vec![take(1, 5)];
         let mut packed = pack([check.as_slice()].into_iter(), true);
         packed.input[0] = 2;
@@ -60,7 +60,7 @@ fn another_version_is_an_error_before_any_write() {
 fn a_late_call_writes_nothing_and_tells_the_time() {
     let server = ValkeyServer::start(&[]);
     run(async {
-        let mut link = direct(server.port()).await;
+        let mut link = direct(&server).await;
         let check = vec![take(1, 5)];
         let packed = pack([check.as_slice()].into_iter(), true);
         let past = 1_000_u64.to_le_bytes();
@@ -80,7 +80,7 @@ fn a_late_call_writes_nothing_and_tells_the_time() {
 fn a_counter_lives_until_it_is_fresh_and_an_empty_one_is_deleted() {
     let server = ValkeyServer::start(&[]);
     run(async {
-        let mut link = direct(server.port()).await;
+        let mut link = direct(&server).await;
         for msetex in [true, false] {
             let checks = [vec![take(1, 5)], vec![take(2, 5), take(3, 5)]];
             assert!(decide(&mut link, &checks, msetex).await.iter().all(Result::is_ok));

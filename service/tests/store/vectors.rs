@@ -32,8 +32,7 @@ struct Redis {
 
 impl Redis {
     async fn connect(server: &ValkeyServer) -> Self {
-        let client = redis::Client::open(server.url()).expect("reads the address");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+        let mut connection = crate::world::direct(server).await;
         let load = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).to_owned();
         let sha = load.query_async(&mut connection).await.expect("loads the script");
         Self { connection, sha }

@@ -10,6 +10,8 @@ use sluicegate_limits::counter::{Op, Terms};
 use sluicegate_limits::decide::{Ask, Key};
 use sluicegate_limits::time::{Micros, Tokens};
 
+use crate::valkey::ValkeyServer;
+
 /// Long enough for any machine, so that no test waits for it in vain.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -89,9 +91,14 @@ pub(crate) async fn passes(store: &Store, counter: u8, limit: u64) -> Result<boo
 }
 
 /// A connection of the test's own.
-pub(crate) async fn direct(port: u16) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(("127.0.0.1", port)).expect("reads the address");
-    client.get_multiplexed_async_connection().await.expect("connects")
+pub(crate) async fn direct(server: &ValkeyServer) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(server.url()).expect("reads the address");
+    // A busy machine may keep an answer for longer than the client waits by itself.
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let connecting = client.get_multiplexed_async_connection_with_config(&patient);
+    connecting.await.expect("connects")
 }
 
 pub(crate) async fn command(
