@@ -21,7 +21,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.bin"), without_comments(set.clone()).encode_to_vec())?;
     tonic_prost_build::configure()
         .include_file("mod.rs")
-        .build_transport(true)
         .bytes(".")
         .compile_fds(set)?;
     Ok(())

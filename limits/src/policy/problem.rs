@@ -66,8 +66,8 @@ pub(crate) struct Problems {
 macro_rules! codes {
     ($($name:ident = $word:literal : $doc:literal,)*) => {
         /// The codes of problems, one constant each.
-        pub(crate) mod code {
-            $(#[doc = $doc] pub(crate) const $name: &str = $word;)*
+        pub mod code {
+            $(#[doc = $doc] pub const $name: &str = $word;)*
         }
 
         impl Problem {
@@ -78,6 +78,8 @@ macro_rules! codes {
 }
 
 codes! {
+    UNREADABLE = "unreadable": "the file or its folder cannot be opened or read",
+    TOO_MANY_FILES = "too_many_files": "a folder has more limits files than are accepted",
     SYNTAX = "syntax": "the file is not YAML, or is cut off",
     NOT_TEXT = "not_text": "the file is not UTF-8 text",
     TOO_LARGE = "too_large": "the file is larger, deeper or has more values than is accepted",
@@ -107,7 +109,8 @@ codes! {
 
 impl Problem {
     /// An error about a file as a whole.
-    pub(crate) fn about_file(code: &'static str, file: &str, message: String, help: &str) -> Self {
+    #[must_use]
+    pub fn about_file(code: &'static str, file: &str, message: String, help: &str) -> Self {
         Self {
             severity: Severity::Error,
             code,
@@ -208,16 +211,18 @@ impl Problems {
     }
 }
 
-/// The word of `words` that `word` was likely meant to be.
-pub(crate) fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+/// The word of `words` that `word` was likely meant to be; `None` where none is near.
+#[must_use]
+pub fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let length = word.chars().count();
     // A word longer than any of ours cannot be near, and the distance takes quadratic time.
-    if word.chars().count() > 64 {
+    if length > 64 {
         return None;
     }
-    let far = (word.chars().count() / 3).clamp(1, 3) + 1;
+    let near = |known: &str| (length.max(known.len()) / 3).clamp(1, 3);
     words
         .map(|known| (strsim::osa_distance(word, known), known))
-        .filter(|(distance, _)| *distance < far)
+        .filter(|(distance, known)| *distance <= near(known))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }

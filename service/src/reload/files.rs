@@ -6,8 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use sluicegate_limits::policy::problem::code;
 use sluicegate_limits::policy::yaml::MAX_FILE_BYTES;
-use sluicegate_limits::policy::{Compiled, Policy, Problem, Severity, SourceFile};
+use sluicegate_limits::policy::{Compiled, Policy, Problem, SourceFile};
 
 /// The most limits files.
 pub const MAX_FILES: usize = 1_000;
@@ -40,7 +41,8 @@ impl Sources {
             }
             if total > MAX_TOTAL_BYTES {
                 let message = format!("the limits files have more than {MAX_TOTAL_BYTES} bytes");
-                sources.problems.push(problem("too_large", &path, message, None));
+                let help = "serve fewer of them, or let one limit do the work of many";
+                sources.problems.push(about(&path, code::TOO_LARGE, message, help));
                 break;
             }
         }
@@ -100,7 +102,8 @@ impl Sources {
             found.extend(entries.flatten().map(|e| e.path()).filter(|p| is_limits_file(p)));
             if found.len() > MAX_FILES {
                 let message = format!("there are more than {MAX_FILES} limits files");
-                self.problems.push(problem("too_many_files", path, message, None));
+                let help = "put more limits into one file";
+                self.problems.push(about(path, code::TOO_MANY_FILES, message, help));
                 found.clear();
             }
         }
@@ -127,10 +130,10 @@ fn read_one(path: &Path) -> Result<SourceFile, Problem> {
 }
 
 fn unreadable(path: &Path, why: &str) -> Problem {
-    problem("unreadable", path, format!("cannot be read: {why}"), None)
+    let help = "name a file or a folder that this process may read";
+    about(path, code::UNREADABLE, format!("cannot be read: {why}"), help)
 }
 
-fn problem(code: &'static str, path: &Path, message: String, help: Option<String>) -> Problem {
-    let file = path.display().to_string();
-    Problem { severity: Severity::Error, code, message, file, line: 1, column: 1, help }
+fn about(path: &Path, code: &'static str, message: String, help: &str) -> Problem {
+    Problem::about_file(code, &path.display().to_string(), message, help)
 }

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use config::{Map, Value, ValueKind};
+use sluicegate_limits::policy::problem::nearest;
 
 use super::load::{ENVIRONMENT, SettingsProblem};
 
@@ -145,7 +146,7 @@ impl<'w> Section<'w> {
         let found = find(&text);
         if found.is_none() {
             let list = words.iter().map(|(w, _)| *w).collect::<Vec<_>>();
-            let help = nearest(&text, list.iter().copied());
+            let help = did_you_mean(&text, list.iter().copied());
             self.wrong(key, format!("must be one of {}", list.join(", ")), help);
         }
         found.or_else(|| find(default))
@@ -235,7 +236,7 @@ impl<'w> Section<'w> {
     /// Ends the section: whatever is left is unknown.
     pub(super) fn finish(self) {
         for key in self.remaining() {
-            let help = nearest(&key, self.asked.iter().map(String::as_str))
+            let help = did_you_mean(&key, self.asked.iter().map(String::as_str))
                 .or_else(|| Some(format!("known here: {}", self.asked.join(", "))));
             self.wrong(&key, "unknown setting", help);
         }
@@ -283,12 +284,8 @@ impl SettingsProblem {
 }
 
 /// "did you mean", where a word is close enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    known
-        .map(|k| (strsim::damerau_levenshtein(word, k), k))
-        .min()
-        .filter(|(distance, k)| *distance <= (k.len() / 3).max(1))
-        .map(|(_, k)| format!("did you mean `{k}`?"))
+fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    nearest(word, known).map(|known| format!("did you mean `{known}`?"))
 }
 
 fn text_of(kind: ValueKind) -> Option<String> {
