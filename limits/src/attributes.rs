@@ -38,12 +38,9 @@ pub struct Attributes {
     entries: Vec<Entry>,
 }
 
-/// Collects facts into [`Attributes`].
-#[derive(Clone)]
-pub struct AttributesBuilder {
-    text: String,
-    entries: Vec<Entry>,
-}
+/// Collects facts into [`Attributes`]: the same, not sorted yet.
+#[derive(Clone, Debug)]
+pub struct AttributesBuilder(Attributes);
 
 /// Where in the text a name and its value are.
 #[derive(Clone)]
@@ -92,7 +89,7 @@ impl AttributesBuilder {
     /// Nothing is known yet. There is room for the facts of a usual request.
     #[must_use]
     pub fn new() -> Self {
-        Self { text: String::with_capacity(256), entries: Vec::with_capacity(12) }
+        Self(Attributes { text: String::with_capacity(256), entries: Vec::with_capacity(12) })
     }
 
     /// Adds a fact, in its canonical form. An empty value adds nothing.
@@ -105,12 +102,10 @@ impl AttributesBuilder {
         if value.is_empty() {
             return Ok(self);
         }
-        if self.entries.iter().any(|entry| self.text.get(entry.name.clone()) == Some(&*name)) {
+        if self.is_set(&name) {
             return Err(InvalidAttribute::Repeated(name.into_owned()));
         }
-        // One place is kept for `authenticated`, which is always there.
-        let others = self.entries.len() - usize::from(self.is_set(AUTHENTICATED));
-        if name != AUTHENTICATED && others + 1 >= MAX_ATTRIBUTES {
+        if name != AUTHENTICATED && self.is_full() {
             return Err(InvalidAttribute::TooMany);
         }
         self.push(&name, value)?;
@@ -123,33 +118,39 @@ impl AttributesBuilder {
         if !self.is_set(AUTHENTICATED) {
             let name = self.append(AUTHENTICATED);
             let value = self.append("false");
-            self.entries.push(Entry { name, value });
+            self.0.entries.push(Entry { name, value });
         }
-        let Self { text, mut entries } = self;
+        let Attributes { text, mut entries } = self.0;
         entries.sort_unstable_by(|a, b| text.get(a.name.clone()).cmp(&text.get(b.name.clone())));
         Attributes { text, entries }
     }
 
+    /// Whether there is no place but the one that is kept for `authenticated`.
+    fn is_full(&self) -> bool {
+        let length = self.0.entries.len();
+        length >= MAX_ATTRIBUTES || (length + 1 == MAX_ATTRIBUTES && !self.is_set(AUTHENTICATED))
+    }
+
     fn is_set(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| self.text.get(entry.name.clone()) == Some(name))
+        self.0.get(name).is_some()
     }
 
     fn push(&mut self, name: &str, value: &str) -> Result<(), InvalidAttribute> {
-        let before = self.text.len();
+        let before = self.0.text.len();
         let name_at = self.append(name);
-        let start = self.text.len();
-        if let Err(expected) = push_canonical(name, value, &mut self.text) {
-            self.text.truncate(before);
+        let start = self.0.text.len();
+        if let Err(expected) = push_canonical(name, value, &mut self.0.text) {
+            self.0.text.truncate(before);
             return Err(InvalidAttribute::BadValue { name: name.to_owned(), expected });
         }
-        self.entries.push(Entry { name: name_at, value: start..self.text.len() });
+        self.0.entries.push(Entry { name: name_at, value: start..self.0.text.len() });
         Ok(())
     }
 
     fn append(&mut self, text: &str) -> Range<usize> {
-        let start = self.text.len();
-        self.text.push_str(text);
-        start..self.text.len()
+        let start = self.0.text.len();
+        self.0.text.push_str(text);
+        start..self.0.text.len()
     }
 }
 
@@ -208,14 +209,6 @@ impl fmt::Debug for Attributes {
     /// Names only: a value may be personal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter().map(|(name, _)| name)).finish()
-    }
-}
-
-impl fmt::Debug for AttributesBuilder {
-    /// Names only: a value may be personal.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.entries.iter().map(|entry| self.text.get(entry.name.clone()));
-        f.debug_set().entries(names.flatten()).finish()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::time::{Micros, Timestamp, Tokens};
 /// The longest hold on a counter.
 pub const LONGEST_HOLD: Micros = Micros::new(10_000_000);
 /// No hold ends later than this from now: the longest hold and a sixteenth of it.
-pub const HORIZON: Micros = Micros::new(LONGEST_HOLD.get() / 16 * 17);
+const HORIZON: Micros = Micros::new(LONGEST_HOLD.get() / 16 * 17);
 /// A key value longer than this many bytes is used by its hash.
 pub const MAX_VALUE_BYTES: usize = 256;
 /// The least length of a secret, in bytes.

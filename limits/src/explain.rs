@@ -13,7 +13,7 @@ use crate::counter::{Counter, Op, Wait};
 use crate::decide::{Key, Reply, decide};
 use crate::matching::{CostFrom, NotApplied, Request};
 use crate::policy::units::window_text;
-use crate::policy::{DEFAULT, Limit, Policy, UNAUTHENTICATED};
+use crate::policy::{DEFAULT, Limit, Place, Policy, UNAUTHENTICATED};
 use crate::time::{Timestamp, Tokens};
 use crate::verdict::Verdict;
 
@@ -66,16 +66,7 @@ pub struct LimitExplanation {
     /// Tokens left after the request; `None` where the limit does not apply.
     pub remaining: Option<u64>,
     /// Where the limit is written.
-    pub source: Source,
-}
-
-/// A place in the limits files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Source {
-    /// The file.
-    pub file: String,
-    /// The line, from 1.
-    pub line: u32,
+    pub source: Place,
 }
 
 /// Explains what the policy does with a request on fresh counters. `cost` is what the caller
@@ -134,7 +125,7 @@ impl LimitExplanation {
             cost_from: applies.is_ok().then(|| cost_text(from)),
             used: 0,
             remaining: decided.map(|(_, reply)| reply.left.get()),
-            source: Source { file: limit.place.file.clone(), line: limit.place.line },
+            source: limit.place.clone(),
         }
     }
 }

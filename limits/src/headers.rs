@@ -24,7 +24,7 @@ use crate::verdict::{LimitVerdict, Verdict};
 /// The most limits that one answer lists: a header list has its bounds.
 pub const MAX_LISTED: usize = 32;
 /// The largest integer of a structured field (RFC 9651, section 3.3.1).
-pub const MAX_INTEGER: u64 = 999_999_999_999_999;
+const MAX_INTEGER: u64 = 999_999_999_999_999;
 
 /// Which header fields tell of the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

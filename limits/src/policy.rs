@@ -12,6 +12,8 @@ pub mod yaml;
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::counter::{Rate, Terms};
 use crate::matching::Index;
 use crate::time::{Micros, Timestamp, Tokens};
@@ -46,7 +48,7 @@ pub struct Compiled {
 }
 
 /// Where a limit is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// The file, as it was named to `compile`.
     pub file: String,

@@ -4,7 +4,7 @@
 //! the in-process arithmetic and the script in the store cannot differ by rounding.
 
 /// The first value that a quantity may not reach: 2^53.
-pub const EXACT: u64 = 1 << 53;
+pub(crate) const EXACT: u64 = 1 << 53;
 
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident) => {
@@ -120,12 +120,6 @@ impl Tokens {
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self::new(self.0.saturating_add(other.0))
-    }
-
-    /// The difference, at least 0.
-    #[must_use]
-    pub const fn minus(self, other: Self) -> Self {
-        Self(self.0.saturating_sub(other.0))
     }
 }
 

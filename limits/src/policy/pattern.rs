@@ -131,8 +131,7 @@ impl Pattern {
     }
 
     /// Whether a canonical path, as [`Attributes`] holds it, is meant; an opaque one always is.
-    #[must_use]
-    pub fn matches_path(&self, canonical: &str) -> bool {
+    fn matches_path(&self, canonical: &str) -> bool {
         if canonical == path::OPAQUE {
             return true;
         }

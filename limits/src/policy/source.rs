@@ -235,8 +235,8 @@ fn cost(node: Node<'_>, problems: &mut Problems) -> Option<Spanned<RawCost>> {
     Some(Spanned { at, value })
 }
 
-/// Whether a text can name a limit or an attribute.
-pub(crate) fn is_name(text: &str) -> bool {
+/// Whether a text can name a limit.
+fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }

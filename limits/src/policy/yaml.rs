@@ -13,7 +13,7 @@ use super::problem::{At, Problems, code, shown};
 /// The largest limits file, in bytes.
 pub const MAX_FILE_BYTES: usize = 8 << 20;
 /// The most values in one limits file, aliases counted as often as they are used.
-pub const MAX_NODES: usize = 500_000;
+const MAX_NODES: usize = 500_000;
 /// The deepest nesting: three times what the language needs.
 const MAX_DEPTH: usize = 16;
 
