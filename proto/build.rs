@@ -19,10 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     fs::write(out.join("descriptors.bin"), without_comments(set.clone()).encode_to_vec())?;
-    tonic_prost_build::configure()
-        .include_file("mod.rs")
-        .bytes(".")
-        .compile_fds(set)?;
+    tonic_prost_build::configure().include_file("mod.rs").bytes(".").compile_fds(set)?;
     Ok(())
 }
 

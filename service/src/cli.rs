@@ -13,15 +13,15 @@ mod serve;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Yes: served, good, allowed.
-    Yes,
+    Yes = 0,
     /// A negative answer: the request would be denied.
-    No,
+    No = 1,
     /// The command line was not understood.
-    Usage,
+    Usage = 2,
     /// The service that was asked cannot be reached.
-    Unreachable,
+    Unreachable = 69,
     /// Bad configuration: settings or limits files.
-    Configuration,
+    Configuration = 78,
 }
 
 /// Sluicegate: rate limits and quotas for gateways and services.
@@ -65,13 +65,7 @@ impl Exit {
     /// The code that the process exits with.
     #[must_use]
     pub const fn code(self) -> u8 {
-        match self {
-            Self::Yes => 0,
-            Self::No => 1,
-            Self::Usage => 2,
-            Self::Unreachable => 69,
-            Self::Configuration => 78,
-        }
+        self as u8
     }
 }
 

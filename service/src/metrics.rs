@@ -12,7 +12,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
-use sluicegate_limits::policy::Mode;
 
 use crate::limiter::{Decision, Door};
 use crate::store::StoreError;
@@ -32,7 +31,7 @@ type Counters = Family<Labels, Counter>;
 type Gauges = Family<Labels, Gauge>;
 
 /// The reasons a call to the store gave no answer, as the label `kind`.
-pub const STORE_ERROR_KINDS: [&str; 7] =
+const STORE_ERROR_KINDS: [&str; 7] =
     ["timeout", "unavailable", "breaker", "refused", "bad_state", "overloaded", "stale"];
 
 /// Whether the store is used.
@@ -57,8 +56,10 @@ pub struct Metrics {
     pub store: StoreMetrics,
     memory_counters: Gauge,
     overflows: Counter,
-    grpc: ListenerMetrics,
-    http: ListenerMetrics,
+    /// The connections of the gRPC listener.
+    pub grpc: ListenerMetrics,
+    /// The connections of the HTTP listener.
+    pub http: ListenerMetrics,
     /// Decision records that were written.
     pub records_written: Counter,
     /// Decision records that were dropped because too many waited.
@@ -106,7 +107,6 @@ impl Metrics {
             policy: PolicyMetrics::register(&mut r),
             store,
             memory_counters: add(&mut r, &table::MEMORY_COUNTERS, Gauge::default()),
-
             overflows: add(&mut r, &table::OVERFLOWS, Counter::default()),
             grpc,
             http,
@@ -134,21 +134,9 @@ impl Metrics {
         {
             self.policy.denied(limit);
         }
-        for limit in verdict.limits.iter().filter(|l| l.mode == Mode::Shadow && !l.allowed) {
+        for limit in verdict.would_deny() {
             self.policy.would_deny(&limit.name);
         }
-    }
-
-    /// The connections of the gRPC listener.
-    #[must_use]
-    pub const fn grpc(&self) -> &ListenerMetrics {
-        &self.grpc
-    }
-
-    /// The connections of the HTTP listener.
-    #[must_use]
-    pub const fn http(&self) -> &ListenerMetrics {
-        &self.http
     }
 
     /// Shows the embedded store: its counters now, and its overflows since the start.

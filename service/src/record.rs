@@ -3,6 +3,7 @@
 //! Every denial is recorded, and a sampled share of the rest. A request builds its record and
 //! hands it to a thread that writes; where too many wait, the record is dropped and counted.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -11,7 +12,6 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 use sluicegate_limits::counter::Wait;
-use sluicegate_limits::policy::Mode;
 use sluicegate_limits::time::{Timestamp, Tokens};
 
 use crate::doors;
@@ -25,7 +25,7 @@ mod redact;
 pub use redact::Redactor;
 
 /// The target of the records among the lines of the log.
-pub const TARGET: &str = "sluicegate::decision";
+const TARGET: &str = "sluicegate::decision";
 
 /// Takes what requests leave behind. A clone hands it to the same thread.
 #[derive(Clone)]
@@ -63,8 +63,9 @@ struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
     door: &'static str,
+    /// Who asked for what.
     #[serde(flatten)]
-    who: Who,
+    who: BTreeMap<&'static str, String>,
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -80,11 +81,6 @@ struct Record {
     latency_us: u64,
     store_us: u64,
 }
-
-/// Who asked for what.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct Who(std::collections::BTreeMap<&'static str, String>);
 
 /// The attributes that a record shows where the request has them.
 const SHOWN: [&str; 9] = [
@@ -157,7 +153,6 @@ impl Drop for Writer {
 impl Record {
     fn of(call: &Call, decision: &Decision, trace_id: u128, redactor: &Redactor) -> Self {
         let verdict = &decision.verdict;
-        let would_deny = verdict.limits.iter().filter(|l| l.mode == Mode::Shadow && !l.allowed);
         let micros =
             |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
@@ -166,7 +161,7 @@ impl Record {
             decision_id: decision.id.to_string(),
             trace_id: (trace_id != 0).then(|| format!("{trace_id:032x}")),
             door: call.door.as_str(),
-            who: Who(redactor.shown(&call.attributes, &SHOWN).collect()),
+            who: redactor.shown(&call.attributes, &SHOWN).collect(),
             allowed: verdict.allowed,
             reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
             limit: verdict.limit_name().map(str::to_owned),
@@ -176,7 +171,7 @@ impl Record {
                 Some(Wait::For(wait)) => Some(wait.to_millis_up()),
                 _ => None,
             },
-            would_deny: would_deny.map(|l| l.name.to_string()).collect(),
+            would_deny: verdict.would_deny().map(|limit| limit.name.to_string()).collect(),
             policy_revision: decision.policy.revision().to_owned(),
             degraded: verdict.degraded,
             latency_us: micros(decision.took),

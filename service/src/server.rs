@@ -100,8 +100,8 @@ impl Server {
     /// Where an address cannot be listened on.
     pub fn bind(listeners: &Listeners, metrics: &Metrics) -> Result<Self, BindError> {
         let grpc =
-            Bound::new("grpc", Protocol::Grpc(listeners.streams), &listeners.grpc, metrics.grpc())?;
-        let http = Bound::new("http", Protocol::Http, &listeners.http, metrics.http())?;
+            Bound::new("grpc", Protocol::Grpc(listeners.streams), &listeners.grpc, &metrics.grpc)?;
+        let http = Bound::new("http", Protocol::Http, &listeners.http, &metrics.http)?;
         Ok(Self { grpc, http })
     }
 

@@ -20,6 +20,7 @@ mod store;
 
 pub use load::{DEFAULT_FILE, Overrides, SettingsError, SettingsProblem, load};
 pub use origins::AttributeSource;
+pub use parse::rows;
 pub use reader::SettingRow;
 pub use secret::Secret;
 pub use sluicegate_limits::headers::HeaderStyle;
@@ -196,10 +197,4 @@ impl Listener {
         let peer = peer.to_canonical();
         self.trust.iter().any(|net| net.contains(&peer))
     }
-}
-
-/// Every key with its default, in the order in which they are read: what the page documents.
-#[must_use]
-pub fn rows() -> Vec<SettingRow> {
-    parse::rows()
 }

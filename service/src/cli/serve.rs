@@ -130,8 +130,7 @@ impl Replica {
             Arc::clone(&metrics),
             std::io::stderr(),
         )?;
-        let secret = KeySecret::new(settings.key_secret.expose())
-            .map_err(|_| "the key secret is too short")?;
+        let secret = KeySecret::new(settings.key_secret.expose())?;
         let shared = Shared::new(
             Arc::clone(&policy),
             secret,

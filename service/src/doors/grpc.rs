@@ -28,7 +28,6 @@ mod encode;
 /// The most checks of one batch.
 const MAX_BATCH: usize = 32;
 
-#[derive(Clone)]
 struct Native {
     limiter: Limiter,
     common: Arc<Common>,

@@ -3,7 +3,6 @@
 use http::StatusCode;
 use serde::Serialize;
 use sluicegate_limits::counter::Wait;
-use sluicegate_limits::policy::Mode;
 use sluicegate_limits::verdict::{Reason, Verdict};
 use uuid::Uuid;
 
@@ -58,11 +57,10 @@ impl<'a> Problem<'a> {
     ) -> Self {
         let (verdict, status) = (&decision.verdict, status(reason));
         let by_limit = status == StatusCode::TOO_MANY_REQUESTS;
-        let denying = verdict.limits.iter().filter(|l| l.mode == Mode::Enforce && !l.allowed);
         let plain = Self::of_status(status, detail.unwrap_or(&why(verdict, reason)));
         Self {
             kind: if by_limit { QUOTA_EXCEEDED } else { BLANK },
-            violated: denying.map(|limit| &*limit.name).collect(),
+            violated: verdict.denied_by().map(|limit| &*limit.name).collect(),
             reason: Some(&verdict.reason_text),
             limit_name: verdict.limit_name(),
             decision_id: Some(decision.id),

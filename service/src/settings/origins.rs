@@ -1,5 +1,9 @@
 //! `attributes:`: where each attribute of a gateway's request comes from.
 
+use std::collections::BTreeMap;
+
+use sluicegate_limits::attributes::canonical_name;
+
 use super::reader::Section;
 
 /// The most attributes that the settings may map.
@@ -23,19 +27,17 @@ pub enum AttributeSource {
 }
 
 /// Reads the whole section.
-pub(super) fn read(
-    section: &mut Section<'_>,
-) -> std::collections::BTreeMap<String, AttributeSource> {
+pub(super) fn read(section: &mut Section<'_>) -> BTreeMap<String, AttributeSource> {
     let names = section.remaining();
     if names.len() > MAX_MAPPED {
         section.wrong_here(format!("at most {MAX_MAPPED} attributes can be mapped"), None);
     }
-    let mut sources = std::collections::BTreeMap::new();
+    let mut sources = BTreeMap::new();
     for name in names {
         if OF_THE_REQUEST.contains(&name.as_str()) {
             section.wrong(&name, "is a fact of the request itself and cannot be mapped", None);
         }
-        if !valid_name(&name) {
+        if canonical_name(&name).is_err() {
             section.wrong(&name, "an attribute name has letters, digits and `_ . -`", None);
         }
         let mut one = section.section(&name);
@@ -79,11 +81,4 @@ fn source(one: &mut Section<'_>, name: &str) -> Option<AttributeSource> {
         one.wrong_here("needs exactly one source".to_owned(), Some(help));
     }
     first
-}
-
-fn valid_name(name: &str) -> bool {
-    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    !name.is_empty()
-        && name.len() <= sluicegate_limits::attributes::MAX_NAME_BYTES
-        && name.bytes().all(good)
 }

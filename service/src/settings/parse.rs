@@ -81,8 +81,10 @@ pub(super) fn parse(walk: &Walk, table: Map<String, Value>) -> Option<Settings> 
     })
 }
 
-/// Every key with its default, found by reading examples that touch all of them.
-pub(super) fn rows() -> Vec<SettingRow> {
+/// Every key with its default, in the order in which they are read: what the page documents.
+/// Found by reading examples that touch all of them.
+#[must_use]
+pub fn rows() -> Vec<SettingRow> {
     let walk = Walk::new("");
     let text = |word: &str| Value::new(None, word.to_owned());
     let table = |pairs: Vec<(&str, Value)>| {

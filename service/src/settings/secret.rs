@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
+use sluicegate_limits::charge::MIN_SECRET_BYTES;
+
 /// The most bytes of a secret file.
 const MAX_SECRET_BYTES: u64 = 4096;
-/// The fewest bytes of a secret that keys hashes.
-pub(super) const MIN_KEY_BYTES: usize = 32;
 
 /// Bytes that are never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Secret {
 
     /// 32 bytes from the system's random source.
     pub(super) fn random() -> std::io::Result<Self> {
-        let mut bytes = [0; MIN_KEY_BYTES];
+        let mut bytes = [0; MIN_SECRET_BYTES];
         std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
         Ok(Self::new(&bytes))
     }

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use config::ValueKind;
+use sluicegate_limits::charge::MIN_SECRET_BYTES;
 
 use super::reader::{Section, Walk};
-use super::secret::{MIN_KEY_BYTES, Secret};
+use super::secret::Secret;
 
 /// Where counters live.
 #[derive(Clone, Debug)]
@@ -109,9 +110,9 @@ fn valkey(
     let parsed = parsed?;
     let secret = match &key_file {
         Some(path) => match Secret::read(path) {
-            Ok(secret) if secret.expose().len() >= MIN_KEY_BYTES => Some(secret),
+            Ok(secret) if secret.expose().len() >= MIN_SECRET_BYTES => Some(secret),
             Ok(_) => {
-                let what = format!("needs at least {MIN_KEY_BYTES} bytes");
+                let what = format!("needs at least {MIN_SECRET_BYTES} bytes");
                 section.wrong("key_secret_file", what, make(&path.to_string_lossy()));
                 None
             }

@@ -151,8 +151,8 @@ async fn more_connections_than_places_are_closed_at_once() {
     first.settle().await;
     let mut second = TcpStream::connect(server.grpc).await.unwrap();
     assert_eq!(read_to_end(&mut second).await, b"");
-    assert_eq!(server.metrics.grpc().refused.get(), 1);
-    assert_eq!(server.metrics.grpc().open.get(), 1);
+    assert_eq!(server.metrics.grpc.refused.get(), 1);
+    assert_eq!(server.metrics.grpc.open.get(), 1);
     first.settle().await;
 }
 
@@ -165,5 +165,5 @@ async fn an_old_connection_is_asked_to_go() {
     let goaway = raw.until(|frame| frame.kind == GOAWAY).await;
     assert_eq!(goaway.code(4), 0);
     raw.closed().await;
-    assert_eq!(server.metrics.grpc().refused.get(), 0);
+    assert_eq!(server.metrics.grpc.refused.get(), 0);
 }

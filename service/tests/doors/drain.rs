@@ -50,7 +50,7 @@ async fn an_ending_server_waits_for_nobody() {
     server.lifecycle.advance(Phase::Ending);
     timeout(PATIENCE, server.running.closed()).await.expect("every thread ends");
     raw.closed().await;
-    assert_eq!(server.metrics.grpc().open.get(), 0);
+    assert_eq!(server.metrics.grpc.open.get(), 0);
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::counter::Wait;
-use sluicegate_limits::policy::Mode;
 use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::LimitVerdict;
 use uuid::Uuid;
@@ -83,11 +82,7 @@ pub(super) fn encode(decision: &Decision) -> String {
 fn one_limit(limit: &LimitVerdict) -> OneLimit<'_> {
     OneLimit {
         name: &limit.name,
-        mode: match limit.mode {
-            Mode::Enforce => "enforce",
-            Mode::Shadow => "shadow",
-            Mode::Disabled => "disabled",
-        },
+        mode: limit.mode.as_str(),
         allowed: limit.allowed,
         limit: limit.limit.get(),
         window_ms: limit.window.to_millis_up(),
