@@ -1,10 +1,14 @@
 //! The floor: a tonic service that answers both doors with the same message every time, on the
-//! same threads as the service has: one acceptor that deals connections to one single-threaded
-//! runtime per core.
+//! same threads and with the same connections as the service has: one acceptor that deals
+//! connections to one single-threaded runtime per core.
 
 use std::error::Error;
 use std::io::{self, Read};
+use std::time::Duration;
 
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use prost::Message;
 use sluicegate_proto::ext_authz;
 use sluicegate_proto::ext_authz::authorization_server::{Authorization, AuthorizationServer};
@@ -13,9 +17,7 @@ use sluicegate_proto::v1::sluicegate_server::{Sluicegate, SluicegateServer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::Server;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::cli::Answers;
@@ -100,17 +102,35 @@ fn accept(
 /// Starts a thread that serves what it is dealt.
 fn core(canned: Canned) -> io::Result<mpsc::UnboundedSender<std::net::TcpStream>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (deal, dealt) = mpsc::unbounded_channel();
+    let (deal, mut dealt) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
+        let routes = Routes::new(SluicegateServer::new(canned.clone()))
+            .add_service(AuthorizationServer::new(canned));
+        let router = routes.prepare().into_axum_router();
         runtime.block_on(async {
-            let incoming = UnboundedReceiverStream::new(dealt).map(TcpStream::from_std);
-            let server = Server::builder()
-                .add_service(SluicegateServer::new(canned.clone()))
-                .add_service(AuthorizationServer::new(canned));
-            if let Err(error) = server.serve_with_incoming(incoming).await {
-                eprintln!("bare: {error}");
+            while let Some(stream) = dealt.recv().await {
+                let service = TowerToHyperService::new(router.clone());
+                tokio::spawn(async move {
+                    let io = TokioIo::new(TcpStream::from_std(stream)?);
+                    let connection = http2_bounds().serve_connection(io, service);
+                    connection.await.map_err(io::Error::other)
+                });
             }
         });
     });
     Ok(deal)
+}
+
+/// The bounds of the service, as far as they shape the traffic.
+fn http2_bounds() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .max_frame_size(16 * 1_024)
+        .initial_stream_window_size(64 * 1_024)
+        .initial_connection_window_size(1_024 * 1_024)
+        .max_send_buf_size(64 * 1_024)
+        .keep_alive_interval(Duration::from_secs(20));
+    builder
 }

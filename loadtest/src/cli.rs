@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -150,8 +151,8 @@ pub(crate) fn fire(fire: &Fire) -> Result<(), Box<dyn Error>> {
         Ok::<_, Box<dyn Error>>(load::run(&callers, &plan).await)
     })?;
     match fire.output {
-        Output::Text => print!("{report}"),
-        Output::Json => println!("{}", report.to_json()),
+        Output::Text => write!(io::stdout(), "{report}")?,
+        Output::Json => writeln!(io::stdout(), "{}", report.to_json())?,
     }
     match report.error {
         Some(error) if report.allowed + report.denied == 0 => Err(error.into()),

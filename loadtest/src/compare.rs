@@ -64,7 +64,7 @@ fn table(compare: &Compare, parts: &Parts) -> Result<(), Box<dyn Error>> {
     println!(
         "{rounds} rounds of {seconds} s each, {} connections, {} calls in flight; medians, the\n\
          range of the ratio in brackets\n\n\
-         {:<22} {:<10} {:>8} {:>9} {:>9} {:>7} {:>13} {:>9} {:>9} {:>8}",
+         {:<22} {:<10} {:>8} {:>9} {:>9} {:>9} {:>7} {:>13} {:>7} {:>7}",
         compare.connections,
         compare.in_flight,
         "scenario",
@@ -72,9 +72,9 @@ fn table(compare: &Compare, parts: &Parts) -> Result<(), Box<dyn Error>> {
         "calls/s",
         "bare µs",
         "server µs",
-        "× bare",
-        "",
         "store µs",
+        "× bare",
+        "(range)",
         "writes",
         "× bare",
     );
@@ -158,15 +158,15 @@ fn print_line(scenario: &Scenario, door: Door, bare: &[Cost], service: &[Cost]) 
         Door::ExtAuthz => "ext_authz",
     };
     println!(
-        "{:<22} {:<10} {:>8.0} {:>9.2} {:>9.2} {:>7.2} {:>13} {:>9.2} {:>9.3} {:>8.2}",
+        "{:<22} {:<10} {:>8.0} {:>9.2} {:>9.2} {:>9.2} {:>7.2} {:>13} {:>7.3} {:>7.2}",
         scenario.name,
         door,
         of(service, |cost| cost.calls_per_second),
         of(bare, |cost| cost.cpu_us),
         of(service, |cost| cost.cpu_us),
+        of(service, |cost| cost.store_us),
         median(ratios),
         format!("({least:.2}-{most:.2})"),
-        of(service, |cost| cost.store_us),
         of(service, |cost| cost.writes + cost.store_writes),
         write_ratio,
     );
