@@ -17,6 +17,10 @@ const START: Timestamp = Timestamp::new(1_764_000_000_000_000);
 /// A store with one counter: what is left is arithmetic.
 struct One(Counter);
 
+/// The allocator of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 criterion_group!(benches, passes, denies, bytes);
 criterion_main!(benches);
 

@@ -20,6 +20,10 @@ const QUOTA: Quota = Quota::per_minute(NonZeroU32::MAX).allow_burst(NonZeroU32::
 /// How many limits the benches of several limits have.
 const SEVERAL: u64 = 4;
 
+/// The allocator of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 criterion_group!(benches, uniform, hot, denied, several);
 criterion_main!(benches);
 

@@ -39,6 +39,10 @@ const REQUESTS: [(&str, &[(&str, &str)]); 3] = [
     ("anonymous", &[("ip_address", "203.0.113.7"), ("method", "GET"), ("path", "/v1/items")]),
 ];
 
+/// The allocator of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 criterion_group!(benches, attributes, charges, verdict, compile);
 criterion_main!(benches);
 

@@ -82,6 +82,11 @@ impl Memory {
     /// # Errors
     /// [`Stale`] where `now` lies outside the edges of a charge; nothing is touched then.
     pub fn decide(&self, check: &[Ask], now: Timestamp) -> Result<Outcome, Stale> {
+        if let [ask] = check
+            && let Some(decided) = self.decide_known(ask, now)
+        {
+            return decided;
+        }
         let mut locked = self.lock(check);
         let routed = self.route(&mut locked, check, now);
         let check = routed.as_deref().unwrap_or(check);
@@ -97,6 +102,18 @@ impl Memory {
             Err(Stale) => check.iter().for_each(|ask| self.forget_empty(&mut locked, ask)),
         }
         decided
+    }
+
+    /// The common case, one ask of a counter that lives: one lock, one look-up, and nothing is
+    /// allocated but the answer. `None` where the key is new.
+    fn decide_known(&self, ask: &Ask, now: Timestamp) -> Option<Result<Outcome, Stale>> {
+        let mut shard = self.shards.get(shard_of(ask.key))?.lock();
+        let slot = shard.get_mut(&number(ask.key))?;
+        let decided = decide(&mut One(&mut slot.counter), std::slice::from_ref(ask), now);
+        if slot.counter.is_empty() {
+            self.forget(&mut shard, ask);
+        }
+        Some(decided)
     }
 
     /// Drops every counter that equals a fresh one at `now`; answers how many. Locks one shard at
@@ -220,7 +237,13 @@ impl Memory {
     fn forget_empty(&self, locked: &mut Locked<'_>, ask: &Ask) {
         let Some(shard) = locked.shard(ask.key) else { return };
         let empty = shard.get(&number(ask.key)).is_some_and(|slot| slot.counter.is_empty());
-        if empty && let Some(slot) = shard.remove(&number(ask.key)) {
+        if empty {
+            self.forget(shard, ask);
+        }
+    }
+
+    fn forget(&self, shard: &mut Shard, ask: &Ask) {
+        if let Some(slot) = shard.remove(&number(ask.key)) {
             slot.family.fetch_sub(1, Relaxed);
             self.counters.fetch_sub(1, Relaxed);
         }
@@ -236,6 +259,15 @@ struct Locked<'a> {
     shared: Vec<Key>,
     /// Stands in for a counter of a shard that was not locked; `lock` leaves none out.
     spare: Counter,
+}
+
+/// A store of the one counter that was looked up already.
+struct One<'a>(&'a mut Counter);
+
+impl Counters for One<'_> {
+    fn counter(&mut self, _: &Ask) -> &mut Counter {
+        self.0
+    }
 }
 
 impl Locked<'_> {
