@@ -12,7 +12,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecursiveMode, Watcher as _};
 use sluicegate_limits::policy::{Policy, Problem};
 use sluicegate_limits::time::Timestamp;
 use tokio::sync::watch;
@@ -149,8 +150,10 @@ impl Drop for Watcher {
 impl<F: Fn(Arc<Policy>)> Follower<F> {
     fn run(&mut self, events: &SyncSender<Wake>, woken: &Receiver<Wake>) {
         let events = events.clone();
-        let on_event = move |_| {
-            let _ = events.try_send(Wake::Read);
+        let on_event = move |event: notify::Result<Event>| {
+            if event.map_or(true, |event| is_change(event.kind)) {
+                let _ = events.try_send(Wake::Read);
+            }
         };
         let mut watcher = notify::recommended_watcher(on_event)
             .inspect_err(|e| tracing::warn!("limits files are only polled: {e}"))
@@ -237,7 +240,45 @@ impl<F: Fn(Arc<Policy>)> Follower<F> {
     }
 }
 
+/// Whether files may differ after this. Opening and reading are events too: ours would wake us to
+/// read again, without end.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
 /// Shows the policy in effect in the metrics.
 pub fn show(metrics: &Metrics, policy: &Policy) {
     metrics.policy.in_effect(policy.revision(), policy.limits().iter().map(|l| &*l.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, ModifyKind, RemoveKind};
+
+    use super::*;
+
+    #[test]
+    fn reading_the_files_does_not_wake_the_reader() {
+        for read in [
+            AccessKind::Any,
+            AccessKind::Read,
+            AccessKind::Open(AccessMode::Any),
+            AccessKind::Close(AccessMode::Read),
+        ] {
+            assert!(!is_change(EventKind::Access(read)), "{read:?}");
+        }
+        for change in [
+            EventKind::Any,
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            EventKind::Create(CreateKind::File),
+            EventKind::Modify(ModifyKind::Any),
+            EventKind::Remove(RemoveKind::Any),
+            EventKind::Other,
+        ] {
+            assert!(is_change(change), "{change:?}");
+        }
+    }
 }
