@@ -1,14 +1,14 @@
 //! The client and a real service.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(test)]
 
-#[allow(dead_code, clippy::expect_used, reason = "it serves the tests of the doors first")]
-#[path = "../../service/tests/doors/harness.rs"]
-mod harness;
+#[allow(dead_code, reason = "it serves the tests of the doors first")]
+#[path = "../../service/tests/support/server.rs"]
+mod server;
 
 use std::time::Duration;
 
-use harness::TestServer;
+use server::TestServer;
 use sluicegate_client::{
     CheckError, Client, KnownReason, Micros, Mode, Reason, Request, RetryAfter, Tokens,
 };

@@ -4,11 +4,7 @@
 //! A step may be repeated (`times`); each repetition must get the same verdict. Time begins at a
 //! midnight (UTC), so that the edges of fixed windows are at whole offsets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking, and clippy exempts only the test functions themselves"
-)]
+#![cfg(test)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

@@ -1,10 +1,6 @@
 //! The load generator as a program: both doors, both paces, against a server of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking, and a missing member of a report is a failure"
-)]
+#![cfg(test)]
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

@@ -1,14 +1,14 @@
 //! The load generator and a real service, through both of its doors.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(test)]
 
-#[allow(dead_code, clippy::expect_used, reason = "it serves the tests of the doors first")]
-#[path = "../../service/tests/doors/harness.rs"]
-mod harness;
+#[allow(dead_code, reason = "it serves the tests of the doors first")]
+#[path = "../../service/tests/support/server.rs"]
+mod server;
 
 use std::process::Command;
 
-use harness::TestServer;
+use server::TestServer;
 
 /// Ten requests of each of two tenants pass.
 const LIMITS: &str = "rate_limits: { default: { key: tenant_id, limit: 10, window: 1h } }";

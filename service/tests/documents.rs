@@ -1,11 +1,6 @@
 //! The pages say what the code does: every setting, default, metric and exit code, and no other.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+
+#![cfg(test)]
 
 use std::path::Path;
 

@@ -1,11 +1,6 @@
 //! Decision records: which are written, what happens when the writer is slow, and at the end.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+
+#![cfg(test)]
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -1,11 +1,6 @@
 //! The limits files are followed through every kind of change, and a bad one changes nothing.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,6 @@
 //! The binary as operators use it: exit codes, the lines it prints, reload, records, and the end.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

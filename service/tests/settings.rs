@@ -1,11 +1,6 @@
 //! Settings: every source, every problem at once, and nothing secret in any message.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+
+#![cfg(test)]
 
 use std::collections::HashMap;
 use std::fs;

@@ -20,7 +20,7 @@ use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 use sluicegate_proto::v1::{self, Attribute};
 use tokio::net::TcpStream;
 
-use crate::harness::TestServer;
+use crate::server::TestServer;
 
 /// Every door that decides.
 pub(crate) const DOORS: [Door; 3] = [Door::Grpc, Door::ExtAuthz, Door::Http];

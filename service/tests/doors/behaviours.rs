@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sluicegate::settings::Unmatched;
 
 use crate::asking::{Answer, DOORS, Door, Question, Retry};
-use crate::harness::TestServer;
+use crate::server::TestServer;
 
 const LIMITS: &str = "
 rate_limits:

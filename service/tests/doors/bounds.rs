@@ -9,12 +9,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use sluicegate_proto::v1::attribute::Value;
 use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 use sluicegate_proto::v1::{Attribute, CheckBatchRequest, CheckRequest};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 
-use crate::harness::{TestServer, read_to_end};
 use crate::http2::{Frame, GOAWAY, PREFACE, RST_STREAM, Raw, SETTINGS};
+use crate::server::{PATIENCE, TestServer};
 
 const LIMITS: &str = "rate_limits: {default: {key: tenant_id, limit: 1, window: 1h}}";
 const REFUSED_STREAM: u32 = 7;
@@ -166,4 +166,14 @@ async fn an_old_connection_is_asked_to_go() {
     assert_eq!(goaway.code(4), 0);
     raw.closed().await;
     assert_eq!(server.metrics.grpc.refused.get(), 0);
+}
+
+/// Reads until the other side closes the connection.
+async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset is an end too.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the server closes it");
+    bytes
 }

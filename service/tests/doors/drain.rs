@@ -7,8 +7,8 @@ use sluicegate::server::Server;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, TestServer};
 use crate::http2::{Frame, GOAWAY, Raw};
+use crate::server::{PATIENCE, TestServer};
 
 const LIMITS: &str = "rate_limits: {default: {key: tenant_id, limit: 1, window: 1h}}";
 

@@ -15,7 +15,7 @@ use sluicegate_proto::ext_authz::{DeniedHttpResponse, OkHttpResponse};
 use tokio::net::TcpStream;
 
 use crate::asking::{Question, header};
-use crate::harness::TestServer;
+use crate::server::TestServer;
 
 const LIMITS: &str = "
 rate_limits:

@@ -10,7 +10,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::harness::TestServer;
+use crate::server::TestServer;
 
 const LIMITS: &str = "rate_limits: {default: {key: tenant_id, limit: 1, window: 1h}}";
 const SERVICES: [&str; 3] =

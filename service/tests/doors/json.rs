@@ -5,7 +5,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::asking::{HttpAnswer, Question, send};
-use crate::harness::TestServer;
+use crate::server::TestServer;
 
 const LIMITS: &str = "
 rate_limits:

@@ -6,7 +6,7 @@ use http::StatusCode;
 use sluicegate::reload::{Sources, Watcher};
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, TestServer};
+use crate::server::{PATIENCE, TestServer};
 
 const LIMITS: &str = "rate_limits: {default: {key: tenant_id, limit: 1, window: 1h}}";
 

@@ -3,55 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicegate::limiter::{Call, Door, Limiter, Shared};
+use sluicegate::limiter::{Call, Door, Limiter};
 use sluicegate::metrics::Metrics;
-use sluicegate::record::{Recorder, Redactor};
-use sluicegate::settings::{Overrides, Replicas, Settings, load};
+use sluicegate::settings::{Replicas, Settings};
 use sluicegate::store::Store;
 use sluicegate::telemetry::TraceParent;
 use sluicegate_limits::attributes::AttributesBuilder;
-use sluicegate_limits::charge::KeySecret;
 use sluicegate_limits::memory::Memory;
-use sluicegate_limits::policy::{Policy, SourceFile};
 use sluicegate_limits::verdict::{Reason, Verdict};
 
+use crate::server::{settings, shared};
 use crate::valkey::ValkeyServer;
 use crate::world::{PATIENCE, run, store};
 
-fn settings() -> Settings {
-    let overrides = Overrides {
-        store: Some("memory".to_owned()),
-        limits: vec!["limits.yaml".into()],
-        environment: Some(std::iter::empty::<(String, String)>().collect()),
-        ..Overrides::default()
-    };
-    load(&overrides).unwrap()
-}
-
-/// A replica on this store; its records go nowhere.
+/// A replica on this store.
 fn replica(limits: &str, store: Store, count: u32, rank: Option<u32>) -> Limiter {
-    let settings = settings();
-    let file = SourceFile { name: "limits.yaml".to_owned(), text: limits.to_owned() };
-    let policy = Policy::compile(&[file]).unwrap().policy;
-    let metrics = Metrics::new(1_000);
-    let redactor = Redactor::new(settings.redaction.clone(), &settings.key_secret);
-    let (recorder, _) = Recorder::start(
-        settings.decision_records,
-        redactor,
-        None,
-        Arc::clone(&metrics),
-        std::io::sink(),
-    )
-    .unwrap();
-    let shared = Shared::new(
-        Arc::new(policy),
-        KeySecret::new(&[7; 32]).unwrap(),
-        Arc::new(Memory::new(1_000)),
-        Replicas { count, rank },
-        settings.unmatched,
-        metrics,
-        recorder,
-    );
+    let settings = Settings { replicas: Replicas { count, rank }, ..settings() };
+    let (memory, metrics) = (Arc::new(Memory::new(1_000)), Metrics::new(1_000));
+    let (shared, _) = shared(limits, &settings, &memory, &metrics);
     Limiter::new(shared, store)
 }
 

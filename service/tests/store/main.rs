@@ -1,14 +1,12 @@
 //! The stores against a real server: vectors, one list of behaviours, batching and failures.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+
+#![cfg(test)]
 
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[allow(dead_code, reason = "it serves the tests of the doors first")]
+#[path = "../support/server.rs"]
+mod server;
 #[path = "../support/valkey.rs"]
 mod valkey;
 

@@ -1,4 +1,4 @@
-//! A server on loopback with the embedded store, and raw connections to it.
+//! A server on loopback with the embedded store, and the parts that a limiter is made of.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -17,9 +17,6 @@ use sluicegate::store::Store;
 use sluicegate_limits::charge::KeySecret;
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Policy, SourceFile};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// Nothing in these tests takes this long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,15 +35,7 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Serves these limits; `adjust` may change the settings first.
     pub(crate) fn start(limits: &str, adjust: impl FnOnce(&mut Settings)) -> Self {
-        let overrides = Overrides {
-            store: Some("memory".to_owned()),
-            limits: vec!["limits.yaml".into()],
-            grpc_address: Some("127.0.0.1:0".to_owned()),
-            http_address: Some("127.0.0.1:0".to_owned()),
-            environment: Some(std::iter::empty::<(String, String)>().collect()),
-            ..Overrides::default()
-        };
-        let mut settings = load(&overrides).unwrap();
+        let mut settings = settings();
         let header = AttributeSource::Header("x-tenant-id".to_owned());
         settings.attributes.insert("tenant_id".to_owned(), header);
         let present = AttributeSource::Present("tenant_id".to_owned());
@@ -56,28 +45,9 @@ impl TestServer {
     }
 
     fn serve(limits: &str, settings: &Settings) -> Self {
-        let file = SourceFile { name: "limits.yaml".to_owned(), text: limits.to_owned() };
-        let policy = Policy::compile(&[file]).unwrap().policy;
         let metrics = Metrics::new(settings.memory.max_counters);
         let memory = Arc::new(Memory::new(settings.memory.max_counters));
-        let redactor = Redactor::new(settings.redaction.clone(), &settings.key_secret);
-        let (recorder, records) = Recorder::start(
-            settings.decision_records,
-            redactor,
-            None,
-            Arc::clone(&metrics),
-            std::io::sink(),
-        )
-        .unwrap();
-        let shared = Shared::new(
-            Arc::new(policy),
-            KeySecret::new(&[7; 32]).unwrap(),
-            Arc::clone(&memory),
-            settings.replicas,
-            settings.unmatched,
-            Arc::clone(&metrics),
-            recorder,
-        );
+        let (shared, records) = shared(limits, settings, &memory, &metrics);
         let lifecycle = Lifecycle::default();
         let reload = Arc::new(ReloadState::default());
         let common =
@@ -114,10 +84,40 @@ impl Drop for TestServer {
     }
 }
 
-/// Reads until the other side closes the connection.
-pub(crate) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // A reset is an end too.
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the server closes it");
-    bytes
+/// The settings of a replica with the embedded store, on free ports of loopback.
+pub(crate) fn settings() -> Settings {
+    let overrides = Overrides {
+        store: Some("memory".to_owned()),
+        limits: vec!["limits.yaml".into()],
+        grpc_address: Some("127.0.0.1:0".to_owned()),
+        http_address: Some("127.0.0.1:0".to_owned()),
+        environment: Some(std::iter::empty::<(String, String)>().collect()),
+        ..Overrides::default()
+    };
+    load(&overrides).unwrap()
+}
+
+/// What the limiters of one replica share; its records go nowhere.
+pub(crate) fn shared(
+    limits: &str,
+    settings: &Settings,
+    memory: &Arc<Memory>,
+    metrics: &Arc<Metrics>,
+) -> (Arc<Shared>, Writer) {
+    let file = SourceFile { name: "limits.yaml".to_owned(), text: limits.to_owned() };
+    let policy = Policy::compile(&[file]).unwrap().policy;
+    let redactor = Redactor::new(settings.redaction.clone(), &settings.key_secret);
+    let records = settings.decision_records;
+    let started = Recorder::start(records, redactor, None, Arc::clone(metrics), std::io::sink());
+    let (recorder, writer) = started.unwrap();
+    let shared = Shared::new(
+        Arc::new(policy),
+        KeySecret::new(&[7; 32]).unwrap(),
+        Arc::clone(memory),
+        settings.replicas,
+        settings.unmatched,
+        Arc::clone(metrics),
+        recorder,
+    );
+    (shared, writer)
 }
