@@ -137,6 +137,7 @@ async fn a_deleted_file_is_rejected_until_there_is_one_again() {
     fs::remove_file(limits.folder.join("a.yaml")).unwrap();
     let rejection = limits.rejected().await.rejection.unwrap();
     assert_eq!(rejection.problems[0].code, "empty");
+    assert_eq!(rejection.files().into_iter().next(), limits.folder.to_str());
     put(&limits.folder.join("b.yml"), GOOD);
     assert_eq!(limits.taken().await.limits().len(), 1);
 }

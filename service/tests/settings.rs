@@ -116,6 +116,32 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn the_address_of_another_store_keeps_what_else_is_set_for_it() {
+    let folder = folder("another");
+    fs::write(folder.join("key-secret"), "k".repeat(44)).unwrap();
+    let store = "{url: 'valkey://old:1', username: gate, key_secret_file: key-secret}";
+    for text in [format!("store: {store}"), "store: memory".to_owned()] {
+        fs::write(folder.join("sluicegate.yaml"), &text).unwrap();
+        let mut overrides = Overrides {
+            file: Some(folder.join("sluicegate.yaml")),
+            store: Some("valkey://127.0.0.1:2".into()),
+            environment: Some(map(&[("SLUICEGATE__STORE__TIMEOUT_MS", "50")])),
+            ..Overrides::default()
+        };
+        let settings = load(&overrides).unwrap();
+        let StoreSettings::Valkey(read) = &settings.store else { panic!("not shared") };
+        assert_eq!(read.url.to_string(), "valkey://127.0.0.1:2");
+        assert_eq!(read.timeout, Duration::from_millis(50));
+        let mapped = text.contains(store);
+        assert_eq!(read.username.is_some(), mapped);
+        assert_eq!(settings.key_secret.expose() == "k".repeat(44).as_bytes(), mapped);
+        overrides.store = Some("http://x".into());
+        let error = load(&overrides).expect_err("no store").to_string();
+        assert!(error.contains("command line: store.url: must be memory or"), "{error}");
+    }
+}
+
+#[test]
 fn an_unknown_setting_is_named_with_its_full_key() {
     let error = refused("unknown", "listeners: {grpc: {adress: '127.0.0.1:1'}}\nstor: memory");
     assert!(error.contains("listeners.grpc.adress: unknown setting"), "{error}");
@@ -125,6 +151,8 @@ fn an_unknown_setting_is_named_with_its_full_key() {
     let error = with("environment", "{}", &environment).expect_err("unknown").to_string();
     assert!(error.contains("environment SLUICEGATE__STORE__TIMEOUT: store.timeout"), "{error}");
     assert!(error.contains("did you mean `timeout_ms`?"), "{error}");
+    let error = with("section", "{}", &[("SLUICEGATE__STOR__URL", "x")]).expect_err("unknown");
+    assert!(error.to_string().contains("environment SLUICEGATE__STOR: stor: "), "{error}");
 }
 
 #[test]
@@ -134,7 +162,8 @@ fn all_problems_are_reported_at_once() {
         "listeners: {http: {address: here, trust: [everybody], max_connections: 0}}
 unmatched: maybe
 replicas: {count: 2, rank: 2}
-attributes: {tenant_id: {header: 'a b'}, user_id: {}, path: {header: x}, a: {present: b}}
+attributes: {tenant_id: {header: 'a b'}, user_id: {}, path: {header: x}, a: {present: b},
+  ip_address: {header: x-real-ip}}
 decision_records: {sampled_share: 1.5}
 log: [1]
 store: {url: 'http://x', timeout_ms: -1}
@@ -149,6 +178,7 @@ threads: many",
         "attributes.tenant_id.header",
         "attributes.user_id",
         "attributes.path",
+        "attributes.ip_address",
         "attributes.a.present",
         "decision_records.sampled_share",
         "log",
@@ -187,6 +217,12 @@ fn what_is_no_settings_file_is_refused() {
     for text in ["a: [", "- 1", "a: 1\na: 2", "'x'", "{}\n---\n{}"] {
         refused("broken", text);
     }
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..9 {
+        let all = format!("*a{}, ", n - 1).repeat(8);
+        bomb.push_str(&format!("a{n}: &a{n} [{all}]\n"));
+    }
+    assert!(refused("bomb", &bomb).contains("more than 500000 values"));
     let missing = Overrides { file: Some("no-such-file.yaml".into()), ..none() };
     let error = load(&missing).expect_err("missing").to_string();
     assert!(error.contains("no-such-file.yaml: cannot be read"), "{error}");

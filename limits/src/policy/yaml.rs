@@ -77,6 +77,19 @@ pub(crate) fn read<'t>(text: &'t str, problems: &mut Problems) -> Option<Node<'t
     }
 }
 
+/// Whether a text is one YAML document within the bounds above; no tag, merge key or second
+/// document.
+///
+/// # Errors
+/// What stopped the reading, and where.
+pub fn check(text: &str) -> Result<(), String> {
+    let stopped = |stop: Stop| {
+        let At { line, column, .. } = stop.at;
+        format!("{} at line {line} column {column}", stop.message)
+    };
+    tree(text.strip_prefix('\u{feff}').unwrap_or(text)).map(drop).map_err(stopped)
+}
+
 fn tree(text: &str) -> Result<Option<Node<'_>>, Stop> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file has {} bytes", text.len());

@@ -46,6 +46,11 @@ impl Sources {
                 break;
             }
         }
+        if let ([], [], Some(path)) = (&*sources.files, &*sources.problems, paths.first()) {
+            let message = "there is no limits file here".to_owned();
+            let help = "a file whose name ends in .yaml or .yml and begins with no dot";
+            sources.problems.push(about(path, code::EMPTY, message, help));
+        }
         sources
     }
 

@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, FileFormat, Format, Map, Source, Value};
 
+use sluicegate_limits::policy::yaml;
+
 use super::Settings;
 use super::reader::Walk;
 
+/// The place of what a flag sets.
+pub(super) const COMMAND_LINE: &str = "command line";
 /// What the `config` crate calls the place of an environment variable.
 pub(super) const ENVIRONMENT: &str = "the environment";
 /// The file that is read where none is named and it exists.
@@ -90,9 +94,11 @@ fn collect(
         .prefix_separator("__")
         .separator("__")
         .source(Some(variables));
+    // The address of another store keeps what else is set for it: a flag cannot name a secret.
+    let store = if overrides.store.as_deref() == Some("memory") { "store" } else { "store.url" };
     let mut built = builder
         .add_source(environment)
-        .set_override_option("store", overrides.store.clone())
+        .set_override_option(store, overrides.store.clone())
         .and_then(|b| {
             b.set_override_option("listeners.grpc.address", overrides.grpc_address.clone())
         })
@@ -131,6 +137,8 @@ fn read_bounded(file: &Path) -> Result<String, String> {
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("has more than {MAX_FILE_BYTES} bytes"));
     }
+    // The `config` crate follows aliases without end.
+    yaml::check(&text)?;
     Ok(text)
 }
 

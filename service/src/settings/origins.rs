@@ -69,6 +69,10 @@ fn source(one: &mut Section<'_>, name: &str) -> Option<AttributeSource> {
     if hops.is_some() && name != "ip_address" {
         one.wrong("trusted_hops", "belongs to `ip_address` alone", None);
     }
+    if hops.is_none() && name == "ip_address" {
+        let what = "is always what the gateway found: only `trusted_hops` can be set";
+        one.wrong_here(what.to_owned(), None);
+    }
     if let Some(AttributeSource::Header(h)) = &header
         && http::HeaderName::from_bytes(h.as_bytes()).is_err()
     {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use config::{Map, Value, ValueKind};
 use sluicegate_limits::policy::problem::nearest;
 
-use super::load::{ENVIRONMENT, SettingsProblem};
+use super::load::{COMMAND_LINE, ENVIRONMENT, SettingsProblem};
 
 /// One key that can be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +60,7 @@ impl Walk {
 
 impl<'w> Section<'w> {
     pub(super) fn new(walk: &'w Walk, path: &str, table: Map<String, Value>) -> Self {
-        let origins =
-            table.iter().map(|(k, v)| (k.clone(), v.origin().map(str::to_owned))).collect();
+        let origins = table.iter().map(|(k, v)| (k.clone(), origin_of(v))).collect();
         Self { walk, path: path.to_owned(), table, origins, asked: Vec::new() }
     }
 
@@ -223,8 +222,14 @@ impl<'w> Section<'w> {
     /// Notes a problem with the value of `key`.
     pub(super) fn wrong(&self, key: &str, what: impl Into<String>, help: Option<String>) {
         let first = key.split('.').next().unwrap_or(key);
-        let origin = self.origins.get(first).and_then(Option::as_deref);
+        // What is there and stands nowhere was set by a flag.
+        let origin = self.origins.get(first).map(|o| o.as_deref().unwrap_or(COMMAND_LINE));
         self.walk.problem(origin, &self.full(key), what.into(), help);
+    }
+
+    /// Where the value of `key` stands.
+    pub(super) fn origin(&self, key: &str) -> Option<&String> {
+        self.origins.get(key).and_then(Option::as_ref)
     }
 
     /// Notes a problem with the section itself.
@@ -276,11 +281,20 @@ impl SettingsProblem {
                 format!("environment SLUICEGATE__{name}")
             }
             Some(origin) => origin.to_owned(),
-            None if file.is_empty() => "command line".to_owned(),
+            None if file.is_empty() => COMMAND_LINE.to_owned(),
             None => file.to_owned(),
         };
         Self { place, key: key.to_owned(), message, help }
     }
+}
+
+/// Where a value stands; the environment makes tables that stand nowhere themselves.
+fn origin_of(value: &Value) -> Option<String> {
+    let inside = || match &value.kind {
+        ValueKind::Table(table) => table.values().find_map(origin_of),
+        _ => None,
+    };
+    value.origin().map(str::to_owned).or_else(inside)
 }
 
 /// "did you mean", where a word is close enough to be meant.

@@ -79,7 +79,8 @@ pub(super) fn read(
         if word == "memory" {
             return random_secret(root).map(|secret| (StoreSettings::Memory, secret));
         }
-        let table = [("url".to_owned(), config::Value::new(None, word))].into_iter().collect();
+        let url = config::Value::new(root.origin("store"), word);
+        let table = [("url".to_owned(), url)].into_iter().collect();
         Section::new(walk, "store", table)
     };
     let answer = valkey(&mut section, warnings);

@@ -132,7 +132,10 @@ impl Driver {
             }
             Err(error) => {
                 refuse(batch, &error);
-                self.node.breaker.failure(fastrand::Rng::new())
+                let opened = self.node.breaker.failure(fastrand::Rng::new())?;
+                let store = &self.node.settings.url;
+                tracing::warn!(%store, %error, "the store does not answer: left alone");
+                Some(opened)
             }
         }
     }
@@ -213,7 +216,6 @@ impl Driver {
 
     /// Tries the server by calls without checks until it answers. Meanwhile nothing is sent.
     async fn probe(&mut self, mut probing: Probing) {
-        tracing::warn!(store = %self.node.settings.url, "the store does not answer: left alone");
         while !self.queue.is_closed() {
             let pause = tokio::time::sleep(probing.next_pause());
             tokio::pin!(pause);
