@@ -118,6 +118,18 @@ pub enum Wait {
     Never,
 }
 
+impl Wait {
+    /// Whole milliseconds, rounded up so that nobody comes too early; `None` is *never*.
+    #[must_use]
+    pub const fn to_millis_up(self) -> Option<u64> {
+        match self {
+            Self::None => Some(0),
+            Self::For(wait) => Some(wait.to_millis_up()),
+            Self::Never => None,
+        }
+    }
+}
+
 /// What was taken. The variant follows the terms that last touched the counter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Ledger {

@@ -95,11 +95,7 @@ pub fn explain(
         reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
         limit_name: verdict.limit_name().map(ToOwned::to_owned),
         remaining: verdict.remaining().map(Tokens::get),
-        retry_after_ms: (!verdict.allowed).then(|| match verdict.retry_after() {
-            Some(Wait::For(wait)) => Some(wait.to_millis_up()),
-            Some(Wait::None) => Some(0),
-            Some(Wait::Never) | None => None,
-        }),
+        retry_after_ms: verdict.retry_after().map(Wait::to_millis_up),
         policy_revision: policy.revision().to_owned(),
         limits: limits.collect(),
     }

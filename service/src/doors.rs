@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, StatusCode};
+use ::http::{Extensions, HeaderMap, StatusCode};
 use sluicegate_limits::attributes::Attributes;
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::headers::HeaderStyle;
@@ -29,7 +29,7 @@ mod deadline;
 mod ext_authz;
 mod grpc;
 mod health;
-mod http_door;
+mod http;
 mod problem;
 
 /// What the doors of all cores share.
@@ -96,7 +96,7 @@ impl Common {
 pub fn routers(limiter: &Limiter, common: &Arc<Common>) -> Routers {
     Routers {
         grpc: grpc::router(limiter, common),
-        http: http_door::router(limiter.clone(), Arc::clone(common)),
+        http: http::router(limiter.clone(), Arc::clone(common)),
     }
 }
 

@@ -6,7 +6,7 @@ pub mod doors;
 pub mod lifecycle;
 pub mod limiter;
 pub mod metrics;
-pub mod origin;
+mod origin;
 pub mod record;
 pub mod reload;
 pub mod server;

@@ -167,10 +167,7 @@ impl Record {
             limit: verdict.limit_name().map(str::to_owned),
             response_code: doors::answered(call.door, verdict.reason).as_u16(),
             remaining: verdict.remaining().map(Tokens::get),
-            retry_after_ms: match verdict.retry_after() {
-                Some(Wait::For(wait)) => Some(wait.to_millis_up()),
-                _ => None,
-            },
+            retry_after_ms: verdict.retry_after().and_then(Wait::to_millis_up),
             would_deny: verdict.would_deny().map(|limit| limit.name.to_string()).collect(),
             policy_revision: decision.policy.revision().to_owned(),
             degraded: verdict.degraded,

@@ -79,12 +79,12 @@ enum Protocol {
 struct Bound {
     socket: TcpListener,
     address: SocketAddr,
-    door: Arc<Door>,
+    entrance: Arc<Entrance>,
 }
 
 /// What the connections of one listener share.
 #[derive(Debug)]
-struct Door {
+struct Entrance {
     protocol: Protocol,
     bounds: Listener,
     /// One permit for each connection that may be open.
@@ -172,13 +172,13 @@ impl Bound {
         let asked = bounds.address;
         let (socket, address) =
             listen(asked).map_err(|source| BindError { listener, address: asked, source })?;
-        let door = Door {
+        let entrance = Entrance {
             protocol,
             bounds: bounds.clone(),
             free: Arc::new(Semaphore::new(bounds.max_connections)),
             metrics: metrics.clone(),
         };
-        Ok(Self { socket, address, door: Arc::new(door) })
+        Ok(Self { socket, address, entrance: Arc::new(entrance) })
     }
 }
 

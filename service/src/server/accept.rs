@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Bound, Door};
+use super::{Bound, Entrance};
 use crate::lifecycle::{Lifecycle, Phase};
 
 /// How long the acceptor rests when the process has no file descriptor left: connections that end
@@ -22,7 +22,7 @@ const REST: Duration = Duration::from_millis(100);
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) door: Arc<Door>,
+    pub(super) entrance: Arc<Entrance>,
     pub(super) place: Place,
 }
 
@@ -34,10 +34,10 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn take(door: &Door) -> Option<Self> {
-        let permit = Arc::clone(&door.free).try_acquire_owned().ok()?;
-        door.metrics.open.inc();
-        Some(Self { open: door.metrics.open.clone(), _permit: permit })
+    fn take(entrance: &Entrance) -> Option<Self> {
+        let permit = Arc::clone(&entrance.free).try_acquire_owned().ok()?;
+        entrance.metrics.open.inc();
+        Some(Self { open: entrance.metrics.open.clone(), _permit: permit })
     }
 }
 
@@ -91,14 +91,14 @@ fn deal(
     peer: SocketAddr,
     core: &UnboundedSender<Accepted>,
 ) -> io::Result<()> {
-    let Some(place) = Place::take(&bound.door) else {
-        bound.door.metrics.refused.inc();
+    let Some(place) = Place::take(&bound.entrance) else {
+        bound.entrance.metrics.refused.inc();
         return Ok(());
     };
     stream.set_nodelay(true)?;
     // The core polls it with its own handle, so this runtime has to let it go.
     let stream = stream.into_std()?;
-    let accepted = Accepted { stream, peer, door: Arc::clone(&bound.door), place };
+    let accepted = Accepted { stream, peer, entrance: Arc::clone(&bound.entrance), place };
     // A core ends only after the acceptor; a connection that finds none is closed by the drop.
     core.send(accepted).map_err(|_| io::ErrorKind::NotConnected.into())
 }

@@ -40,7 +40,7 @@ const MIN_READ_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Serves a connection until its caller leaves, it is too old, or the process ends.
 pub(super) async fn serve(accepted: Accepted, routers: Routers, phase: watch::Receiver<Phase>) {
-    let Accepted { stream, peer, door, place } = accepted;
+    let Accepted { stream, peer, entrance, place } = accepted;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::debug!(%error, "a connection cannot be polled"),
@@ -48,16 +48,16 @@ pub(super) async fn serve(accepted: Accepted, routers: Routers, phase: watch::Re
     let (stream, greeted) = Watched::new(stream);
     let io = TokioIo::new(stream);
     let peer = Peer(peer.ip().to_canonical());
-    match door.protocol {
+    match entrance.protocol {
         Protocol::Grpc(streams) => {
-            let answer = answering(routers.grpc, peer, &door.bounds);
-            let connection = http2_bounds(&door.bounds, streams).serve_connection(io, answer);
-            drive(connection, Some(greeted), &door.bounds, phase).await;
+            let answer = answering(routers.grpc, peer, &entrance.bounds);
+            let connection = http2_bounds(&entrance.bounds, streams).serve_connection(io, answer);
+            drive(connection, Some(greeted), &entrance.bounds, phase).await;
         }
         Protocol::Http => {
-            let answer = answering(routers.http, peer, &door.bounds);
-            let connection = http1_bounds(&door.bounds).serve_connection(io, answer);
-            drive(connection, None, &door.bounds, phase).await;
+            let answer = answering(routers.http, peer, &entrance.bounds);
+            let connection = http1_bounds(&entrance.bounds).serve_connection(io, answer);
+            drive(connection, None, &entrance.bounds, phase).await;
         }
     }
     drop(place);

@@ -68,7 +68,7 @@ pub(super) fn encode(decision: &Decision) -> String {
         reason: (!verdict.allowed).then_some(&*verdict.reason_text),
         limit_name: verdict.limit_name(),
         remaining: verdict.remaining().map(Tokens::get),
-        retry_after_ms: verdict.retry_after().map(milliseconds),
+        retry_after_ms: verdict.retry_after().map(Wait::to_millis_up),
         reset_ms: verdict.reset().map(|reset| reset.to_millis_up()),
         decision_id: decision.id,
         policy_revision: decision.policy.revision(),
@@ -87,16 +87,7 @@ fn one_limit(limit: &LimitVerdict) -> OneLimit<'_> {
         limit: limit.limit.get(),
         window_ms: limit.window.to_millis_up(),
         remaining: limit.remaining.get(),
-        retry_after_ms: (!limit.allowed).then(|| milliseconds(limit.wait)),
-    }
-}
-
-/// Rounded up, so that nobody comes too early; `None` is *never*.
-const fn milliseconds(wait: Wait) -> Option<u64> {
-    match wait {
-        Wait::None => Some(0),
-        Wait::For(wait) => Some(wait.to_millis_up()),
-        Wait::Never => None,
+        retry_after_ms: (!limit.allowed).then(|| limit.wait.to_millis_up()),
     }
 }
 
