@@ -10,6 +10,7 @@
 //! get a counter of its own for each value it adds. With `encode_raw_headers: true` Envoy sends the
 //! values one by one: then only a repetition is refused, and a comma is a character like any other.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -29,7 +30,7 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Why the attributes of a gateway's request were refused. Names the source, never its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InvalidOrigin {
+pub(crate) enum InvalidOrigin {
     /// The mapped header is there more than once, or its one value has a comma.
     RepeatedHeader(String),
     /// The mapped header is not UTF-8.
@@ -42,7 +43,7 @@ pub enum InvalidOrigin {
 
 /// The settings' mapping, ready to be applied.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub(crate) struct Origin {
     sources: Vec<(String, AttributeSource)>,
     jwt_payload_key: String,
 }
@@ -50,7 +51,7 @@ pub struct Origin {
 impl Origin {
     /// Takes the mapping of the settings.
     #[must_use]
-    pub fn new(attributes: &BTreeMap<String, AttributeSource>, jwt: &Jwt) -> Self {
+    pub(crate) fn new(attributes: &BTreeMap<String, AttributeSource>, jwt: &Jwt) -> Self {
         let is_present =
             |(_, source): &(String, AttributeSource)| matches!(source, AttributeSource::Present(_));
         let mut sources: Vec<_> =
@@ -66,7 +67,10 @@ impl Origin {
     ///
     /// # Errors
     /// Where a mapped header is repeated, or a value does not have the form it needs.
-    pub fn attributes(&self, context: &AttributeContext) -> Result<Attributes, InvalidOrigin> {
+    pub(crate) fn attributes(
+        &self,
+        context: &AttributeContext,
+    ) -> Result<Attributes, InvalidOrigin> {
         let http = context.request.as_ref().and_then(|request| request.http.as_ref());
         let mut attributes = AttributesBuilder::new();
         let mut present = Vec::new();
@@ -84,7 +88,7 @@ impl Origin {
         }
         for (name, source) in &self.sources {
             let value = match source {
-                AttributeSource::Present(of) => Some(present.contains(&of.as_str()).to_string()),
+                AttributeSource::Present(of) => Some(flag(present.contains(&of.as_str()))),
                 other => self.value(other, context, http)?,
             };
             if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -95,29 +99,31 @@ impl Origin {
         Ok(attributes.finish())
     }
 
-    fn value(
+    fn value<'r>(
         &self,
         source: &AttributeSource,
-        context: &AttributeContext,
-        http: Option<&HttpRequest>,
-    ) -> Result<Option<String>, InvalidOrigin> {
+        context: &'r AttributeContext,
+        http: Option<&'r HttpRequest>,
+    ) -> Result<Option<Cow<'r, str>>, InvalidOrigin> {
         match source {
             AttributeSource::Header(name) => match http {
-                Some(http) => header(http, name),
+                Some(http) => Ok(header(http, name)?.map(Cow::Borrowed)),
                 None => Ok(None),
             },
             AttributeSource::Claim(name) => self.claim(context, name),
-            AttributeSource::Context(name) => Ok(context.context_extensions.get(name).cloned()),
+            AttributeSource::Context(name) => {
+                Ok(context.context_extensions.get(name).map(|value| Cow::Borrowed(value.as_str())))
+            }
             // Presence is known only after all others, and hops are for the HTTP doors.
             AttributeSource::Present(_) | AttributeSource::TrustedHops(_) => Ok(None),
         }
     }
 
-    fn claim(
+    fn claim<'r>(
         &self,
-        context: &AttributeContext,
+        context: &'r AttributeContext,
         name: &str,
-    ) -> Result<Option<String>, InvalidOrigin> {
+    ) -> Result<Option<Cow<'r, str>>, InvalidOrigin> {
         let metadata = context.metadata_context.as_ref();
         let payload = metadata
             .and_then(|metadata| metadata.filter_metadata.get(JWT_NAMESPACE))
@@ -125,9 +131,9 @@ impl Origin {
             .and_then(as_object);
         match payload.and_then(|payload| find(payload, name)).and_then(|v| v.kind.as_ref()) {
             None | Some(Kind::NullValue(_)) => Ok(None),
-            Some(Kind::StringValue(text)) => Ok(Some(text.clone())),
-            Some(Kind::BoolValue(flag)) => Ok(Some(flag.to_string())),
-            Some(Kind::NumberValue(number)) => Ok(Some(digits(*number))),
+            Some(Kind::StringValue(text)) => Ok(Some(Cow::Borrowed(text))),
+            Some(Kind::BoolValue(yes)) => Ok(Some(flag(*yes))),
+            Some(Kind::NumberValue(number)) => Ok(Some(Cow::Owned(digits(*number)))),
             Some(Kind::StructValue(_) | Kind::ListValue(_)) => {
                 Err(InvalidOrigin::ComposedClaim(name.to_owned()))
             }
@@ -165,7 +171,7 @@ fn address(source: &attribute_context::Peer) -> Option<&str> {
 }
 
 /// The one value of a header; `name` is lower case, as the gateway spells them.
-fn header(http: &HttpRequest, name: &str) -> Result<Option<String>, InvalidOrigin> {
+fn header<'r>(http: &'r HttpRequest, name: &str) -> Result<Option<&'r str>, InvalidOrigin> {
     let joined = http.headers.get(name).map(String::as_str);
     if joined.is_some_and(|value| value.contains(',')) {
         return Err(InvalidOrigin::RepeatedHeader(name.to_owned()));
@@ -181,7 +187,7 @@ fn header(http: &HttpRequest, name: &str) -> Result<Option<String>, InvalidOrigi
     if values.next().is_some() {
         return Err(InvalidOrigin::RepeatedHeader(name.to_owned()));
     }
-    Ok(value.map(|value| value.trim_ascii().to_owned()))
+    Ok(value.map(str::trim_ascii))
 }
 
 /// A claim by its whole name; else every dot in the name may step into an object.
@@ -199,6 +205,10 @@ fn as_object(value: &Value) -> Option<&Struct> {
         Kind::StructValue(object) => Some(object),
         _ => None,
     }
+}
+
+const fn flag(yes: bool) -> Cow<'static, str> {
+    Cow::Borrowed(if yes { "true" } else { "false" })
 }
 
 /// A whole number as its digits, as the token had it; any other as short as possible.

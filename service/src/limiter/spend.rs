@@ -191,6 +191,9 @@ impl Way<'_> {
 
     /// The replies in the order of the charges.
     fn merge(&self, at_store: Vec<Reply>, local: Vec<Reply>) -> Vec<Reply> {
+        if at_store.len() == self.charges.len() {
+            return at_store;
+        }
         let (mut at_store, mut local) = (at_store.into_iter(), local.into_iter());
         let each = self.charges.iter().zip(&self.backing);
         each.filter_map(|(charge, backing)| match backing {

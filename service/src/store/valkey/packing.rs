@@ -9,6 +9,7 @@
 //! 4 never), left u64, wait u64, full in u64, hold end u64.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 
 use sluicegate_limits::counter::{Op, Terms, Wait};
 use sluicegate_limits::decide::{Ask, Key, Outcome, Reply};
@@ -76,7 +77,9 @@ impl Packed {
 /// The key of a counter in the store.
 #[must_use]
 pub fn counter_key(key: &Key) -> Vec<u8> {
-    let mut bytes = format!("sg{{{}}}:", key.partition).into_bytes();
+    let mut bytes = Vec::with_capacity("sg{255}:".len() + key.hash.len());
+    // Writing to a vector cannot fail.
+    let _ = write!(bytes, "sg{{{}}}:", key.partition);
     bytes.extend_from_slice(&key.hash);
     bytes
 }
