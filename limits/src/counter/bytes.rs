@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn round_trips_every_form() {
         let holds = Some(Box::new(Holds::from_sorted(vec![Hold { end: 9, tokens: 2 }])));
-        let entries = [Entry { time: 4, tokens: 1 }, Entry { time: 5, tokens: 2 }].into();
+        let entries =
+            [Entry { time: 4, tokens: 1 }, Entry { time: 5, tokens: 2 }].into_iter().collect();
         for ledger in [
             Ledger::None,
             Ledger::TokenBucket(TokenBucket { anchor: 1, taken: 2 }),

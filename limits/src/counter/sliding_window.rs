@@ -4,7 +4,7 @@
 //! Joining only makes tokens leave later, so no interval of one window passes more than the
 //! limit, wherever it starts.
 
-use std::collections::VecDeque;
+use smallvec::SmallVec;
 
 use super::MOST;
 use super::holds::{self, Hold};
@@ -27,8 +27,8 @@ pub(super) struct SlidingWindow {
     pub(super) opening: u64,
     /// The tokens of all entries.
     pub(super) total: u64,
-    /// Oldest first.
-    pub(super) entries: VecDeque<Entry>,
+    /// Oldest first. Most counters have few, which then need no memory of their own.
+    pub(super) entries: SmallVec<[Entry; 2]>,
 }
 
 impl SlidingWindow {
@@ -39,7 +39,7 @@ impl SlidingWindow {
             return false;
         }
         let tokens = self.entries.drain(keep..).map(|entry| entry.tokens).sum();
-        self.entries.push_back(Entry { time: now, tokens });
+        self.entries.push(Entry { time: now, tokens });
         self.opening = self.opening.min(now);
         true
     }
@@ -56,7 +56,7 @@ impl SlidingWindow {
     /// Takes `n` tokens at `at`, which joins the newest entry or opens one.
     pub(super) fn book(&mut self, limit: u64, window: u64, n: u64, at: u64) {
         let joins = at < self.opening + grain(limit, window);
-        match self.entries.back_mut().filter(|_| joins) {
+        match self.entries.last_mut().filter(|_| joins) {
             Some(newest) => {
                 // A hold may end before usage that a change of algorithm booked later.
                 newest.time = newest.time.max(at);
@@ -64,7 +64,7 @@ impl SlidingWindow {
             }
             None => {
                 self.opening = at;
-                self.entries.push_back(Entry { time: at, tokens: n });
+                self.entries.push(Entry { time: at, tokens: n });
             }
         }
         self.total += n;
@@ -75,7 +75,7 @@ impl SlidingWindow {
     pub(super) fn state(&self, limit: u64, window: u64, list: &[Hold], now: u64) -> (u64, u64) {
         let total = self.total_at(limit, window, list, now);
         let left = limit.saturating_sub(total + holds::held(list, now));
-        let newest = self.entries.back().map_or(0, |entry| entry.time);
+        let newest = self.entries.last().map_or(0, |entry| entry.time);
         let last = newest.max(holds::last_end(list));
         (left, if last == 0 { 0 } else { last + window })
     }
@@ -93,19 +93,16 @@ impl SlidingWindow {
         if total + holds::held(list, now) + n <= limit {
             return now;
         }
+        if list.is_empty() {
+            let old = self.entries.partition_point(|entry| entry.time + window <= now);
+            return leaves_at(self.entries.iter().skip(old), total + n - limit, window);
+        }
         let mut all = self.clone();
         all.fold(limit, window, holds::expired(list, now), now);
         for hold in holds::live(list, now) {
             all.book(limit, window, hold.tokens, hold.end);
         }
-        let mut over = (all.total + n).saturating_sub(limit);
-        for entry in &all.entries {
-            over = over.saturating_sub(entry.tokens);
-            if over == 0 {
-                return entry.time + window;
-            }
-        }
-        now
+        leaves_at(all.entries.iter(), (all.total + n).saturating_sub(limit), window).max(now)
     }
 
     /// The running total at `now`, expired holds booked and old entries left out.
@@ -121,32 +118,42 @@ impl SlidingWindow {
     }
 
     fn drop_old(&mut self, window: u64, now: u64) {
-        while let Some(oldest) = self.entries.front().filter(|entry| entry.time + window <= now) {
-            self.total = self.total.saturating_sub(oldest.tokens);
-            self.entries.pop_front();
-        }
-        if self.entries.is_empty() {
+        let old = self.entries.partition_point(|entry| entry.time + window <= now);
+        if old == self.entries.len() {
             *self = Self::default();
+        } else if old > 0 {
+            let dropped: u64 = self.entries.drain(..old).map(|entry| entry.tokens).sum();
+            self.total = self.total.saturating_sub(dropped);
         }
     }
 
     /// Keeps the total at most 2^52 and the entries at most 256.
     fn shrink(&mut self) {
-        while let Some(oldest) = self.entries.front_mut().filter(|_| self.total > MOST) {
+        while let Some(oldest) = self.entries.first_mut().filter(|_| self.total > MOST) {
             let cut = oldest.tokens.min(self.total - MOST);
             oldest.tokens -= cut;
             self.total -= cut;
             if oldest.tokens == 0 {
-                self.entries.pop_front();
+                self.entries.remove(0);
             }
         }
-        if self.entries.len() > MOST_ENTRIES
-            && let Some(oldest) = self.entries.pop_front()
-            && let Some(next) = self.entries.front_mut()
-        {
-            next.tokens += oldest.tokens;
+        if self.entries.len() > MOST_ENTRIES {
+            let oldest = self.entries.remove(0);
+            if let Some(next) = self.entries.first_mut() {
+                next.tokens += oldest.tokens;
+            }
         }
     }
+}
+
+/// When the entry leaves the window that `over` tokens wait for; 0 where there are too few.
+fn leaves_at<'a>(mut entries: impl Iterator<Item = &'a Entry>, over: u64, window: u64) -> u64 {
+    let mut gone = 0;
+    let last = entries.find(|entry| {
+        gone += entry.tokens;
+        gone >= over
+    });
+    last.map_or(0, |entry| entry.time + window)
 }
 
 /// How long after its opening the newest entry is joined; 0 joins nothing.
