@@ -20,8 +20,12 @@ use tonic::{Request, Response, Status};
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "support/process.rs"]
 mod process;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "support/service.rs"]
+mod service;
 
-use process::{Process, folder};
+use process::folder;
+use service::Service;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,12 +71,12 @@ async fn a_denial_is_exported_under_the_callers_trace_and_is_no_error() {
         ("SLUICEGATE__DECISION_RECORDS__SAMPLED_SHARE", "1"),
     ];
     let limits = limits.display().to_string();
-    let mut process = Process::serve(&["--limits", &limits], &environment);
+    let mut service = Service::start(&["--limits", &limits], &environment);
     let body = r#"{"attributes": {"ip_address": "203.0.113.7", "tenant_id": "acme"}}"#;
     let unsampled = format!("traceparent: 00-{}-00f067aa0ba902b7-00\r\n", TRACE.replace('4', "5"));
-    assert_eq!(process.check(body, &unsampled)["allowed"], true);
+    assert_eq!(service.check(body, &unsampled)["allowed"], true);
     let sampled = format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n");
-    let denied = process.check(body, &sampled);
+    let denied = service.check(body, &sampled);
     let id = denied["decision_id"].as_str().unwrap();
 
     // Only the sampled one arrives.
@@ -93,20 +97,20 @@ async fn a_denial_is_exported_under_the_callers_trace_and_is_no_error() {
     assert_eq!(facts["sluicegate.allowed"], &Value::BoolValue(false));
     assert!(!facts.contains_key("error.type"));
     assert!(!format!("{span:?}").contains("203.0.113.7"), "{span:?}");
-    let record = process.record(id);
+    let record = service.record(id);
     assert_eq!(record["trace_id"], TRACE);
 
     // Without a caller's trace the record names the trace that the span began.
-    let alone = process.check(body, "");
-    let record = process.record(alone["decision_id"].as_str().unwrap());
+    let alone = service.check(body, "");
+    let record = service.record(alone["decision_id"].as_str().unwrap());
     let span = tokio::time::timeout(PATIENCE, spans.recv()).await.expect("a span").unwrap();
     assert_eq!(record["trace_id"], hex(&span.trace_id));
     assert!(span.parent_span_id.is_empty() || span.parent_span_id == [0; 8]);
 
     // The last spans are sent before the end.
-    assert_eq!(process.check(body, &sampled)["allowed"], false);
-    process.signal("TERM");
+    assert_eq!(service.check(body, &sampled)["allowed"], false);
+    service.signal("TERM");
     let span = tokio::time::timeout(PATIENCE, spans.recv()).await.expect("a span").unwrap();
     assert_eq!(hex(&span.trace_id), TRACE);
-    assert_eq!(process.exit_code(), 0);
+    assert_eq!(service.exit_code(), 0);
 }

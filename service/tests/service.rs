@@ -5,10 +5,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/service.rs"]
+mod service;
 
-use process::{Process, folder, run, run_in};
+use process::folder;
+use service::{Service, run, run_in};
 
 const GOOD: &str = "rate_limits: {a: {key: tenant_id, limit: 5, window: 1m}}";
 
@@ -93,9 +97,9 @@ fn each_kind_of_trouble_has_its_exit_code() {
 
 #[test]
 fn the_three_lines_show_a_pass_a_denial_and_an_explanation() {
-    let mut service = Process::serve(&["--limits", &quickstart()], &[]);
+    let service = Service::start(&["--limits", &quickstart()], &[]);
     let lines: Vec<String> =
-        service.printed.iter().filter(|l| !l.starts_with('#')).cloned().collect();
+        service.printed().iter().filter(|l| !l.starts_with('#')).cloned().collect();
     let [pass, deny, explain] = &lines[lines.len() - 3..] else { panic!("{lines:?}") };
     let body = |line: &str| line.rsplit_once("-d '").unwrap().1.trim_end_matches('\'').to_owned();
     assert!(pass.starts_with("curl ") && deny.starts_with("curl "), "{lines:?}");
@@ -122,7 +126,7 @@ fn the_three_lines_show_a_pass_a_denial_and_an_explanation() {
 fn a_bad_change_is_named_and_sighup_takes_a_good_one() {
     let folder = folder("reload");
     let limits = file(&folder, "a.yaml", GOOD);
-    let mut service = Process::serve(&["--limits", &folder.display().to_string()], &[]);
+    let service = Service::start(&["--limits", &folder.display().to_string()], &[]);
     let (status, first) = service.get("/readyz");
     assert_eq!((status, first.contains("\"rejected_files\":[]")), (200, true), "{first}");
     fs::write(&limits, "rate_limits: [").unwrap();
@@ -142,7 +146,7 @@ fn a_bad_change_is_named_and_sighup_takes_a_good_one() {
 #[test]
 fn sigterm_says_so_at_once_and_a_second_one_hurries() {
     let hours = [("SLUICEGATE__DRAIN__DELAY_MS", "60000")];
-    let mut service = Process::serve(&["--limits", &quickstart()], &hours);
+    let mut service = Service::start(&["--limits", &quickstart()], &hours);
     assert_eq!(service.get("/livez").0, 200);
     service.signal("TERM");
     service.wait_for_log("draining");
@@ -157,7 +161,7 @@ fn sigterm_says_so_at_once_and_a_second_one_hurries() {
 fn an_unreachable_store_starts_ready_and_degraded() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let store = format!("valkey://{free}");
-    let mut service = Process::serve(&["--limits", &quickstart(), "--store", &store], &[]);
+    let service = Service::start(&["--limits", &quickstart(), "--store", &store], &[]);
     service.wait_for_log("development secret");
     assert_eq!(service.get("/readyz").0, 200);
     let attributes = r#"{"attributes": {"tenant_id": "acme", "authenticated": true}}"#;

@@ -9,10 +9,11 @@ use axum::{Json, Router};
 use http::HeaderMap;
 use tokio::sync::MutexGuard;
 
+use crate::alone;
 use crate::calls::{Answer, call, until};
 use crate::gate::{Gate, replica};
 use crate::gateway::Gateway;
-use crate::process::{alone, folder};
+use crate::process::folder;
 use crate::valkey::Valkey;
 
 /// Tokens of two tenants, made once with a key whose private half was not kept. The public half is

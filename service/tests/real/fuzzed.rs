@@ -16,9 +16,10 @@ use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::alone;
 use crate::calls::{call, until};
 use crate::generate::Generator;
-use crate::process::{PATIENCE, Process, alone, folder, free_address, repository};
+use crate::process::{PATIENCE, Process, folder, free_address, repository};
 
 /// Limits of every algorithm, with keys that the messages have.
 const LIMITS: &str = "\

@@ -5,6 +5,10 @@
 
 #![cfg(test)]
 
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../support/process.rs"]
+mod process;
+
 mod calls;
 mod compose;
 mod compose_file;
@@ -14,6 +18,13 @@ mod fuzzed;
 mod gate;
 mod gateway;
 mod generate;
-mod process;
 mod replicas;
 mod valkey;
+
+/// Held by each test that loads the machine, where one process runs them all.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Waits until no other test that loads the machine runs.
+async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    ALONE.lock().await
+}

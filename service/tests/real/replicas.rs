@@ -12,9 +12,10 @@ use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::alone;
 use crate::calls::until;
 use crate::gate::{Gate, replica};
-use crate::process::{alone, folder};
+use crate::process::folder;
 use crate::valkey::Valkey;
 
 type Client = SluicegateClient<Channel>;

@@ -14,7 +14,7 @@ use sluicegate_limits::verdict::{Reason, Verdict};
 
 use crate::server::{settings, shared};
 use crate::valkey::ValkeyServer;
-use crate::world::{PATIENCE, run, store};
+use crate::world::{PATIENCE, direct, run, store};
 
 /// A replica on this store.
 fn replica(limits: &str, store: Store, count: u32, rank: Option<u32>) -> Limiter {
@@ -95,8 +95,7 @@ rate_limits:
         assert!(!check(&replica, "/short").await.degraded);
         assert!(!check(&replica, "/long").await.degraded);
 
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port())).unwrap();
-        let mut admin = client.get_multiplexed_async_connection().await.unwrap();
+        let mut admin = direct(&server).await;
         let _: () = redis::cmd("FLUSHALL").query_async(&mut admin).await.unwrap();
         // This one finds the store empty; it was debited there.
         assert!(!check(&replica, "/short").await.degraded);
@@ -121,8 +120,7 @@ rate_limits:
         let replica = replica(LIMITS, store(server.port(), PATIENCE), 1, Some(0));
         assert!(check(&replica, "/").await.allowed);
 
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port())).unwrap();
-        let mut admin = client.get_multiplexed_async_connection().await.unwrap();
+        let mut admin = direct(&server).await;
         let keys: Vec<Vec<u8>> =
             redis::cmd("KEYS").arg("sg{*").query_async(&mut admin).await.unwrap();
         assert_eq!(keys.len(), 2);

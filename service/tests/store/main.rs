@@ -2,9 +2,12 @@
 
 #![cfg(test)]
 
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../support/process.rs"]
+mod process;
 #[path = "../support/proxy.rs"]
 mod proxy;
-#[allow(dead_code, reason = "it serves the tests of the doors first")]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/valkey.rs"]

@@ -1,161 +1,143 @@
-//! The binary as a process: its output, its answers, its end.
+//! A server that a test starts: its output is read line by line, and it ends with its owner.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// Nothing in these tests takes this long unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything that a test waits for may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The most lines that are kept of one stream, besides those about a panic.
+const MAX_LINES: usize = 100_000;
 
-/// A running `sluicegate serve` on ports of its own; killed when dropped.
+/// What a server has printed so far: its output, and its errors.
+#[derive(Default)]
+struct Printed {
+    streams: Mutex<[Vec<String>; 2]>,
+    grown: Condvar,
+}
+
+/// A running process. Dropping it kills it.
 pub(crate) struct Process {
+    name: String,
     child: Child,
-    /// What it printed when it was ready.
-    pub(crate) printed: Vec<String>,
-    /// The address of its gRPC listener.
-    pub(crate) grpc: String,
-    http: String,
-    log: Receiver<String>,
+    printed: Arc<Printed>,
 }
 
 impl Process {
-    /// Starts it, and waits until it says that it is ready.
-    pub(crate) fn serve(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = command()
-            .args(["serve", "-c", "/dev/null", "--grpc-addr", "127.0.0.1:0"])
-            .args(["--http-addr", "127.0.0.1:0"])
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let (send, log) = channel();
-        let lines = BufReader::new(child.stderr.take().expect("its log")).lines();
-        std::thread::spawn(move || lines.map_while(Result::ok).all(|line| send.send(line).is_ok()));
-        let mut printed = Vec::new();
-        for line in BufReader::new(child.stdout.take().expect("its output")).lines() {
-            printed.push(line.expect("text"));
-            if printed.last().is_some_and(|l| l.contains(" explain ")) {
-                break;
-            }
-        }
-        let address = |name: &str| {
-            let line = printed.iter().find(|l| l.trim_start().starts_with(name));
-            let line = line.unwrap_or_else(|| panic!("{printed:?}: {:?}", log.recv()));
-            line.split_whitespace().nth(1).expect("an address").to_owned()
-        };
-        let (grpc, http) = (address("grpc"), address("http"));
-        Self { child, printed, grpc, http, log }
+    /// Starts the command and reads what it prints.
+    pub(crate) fn start(name: &str, command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
+        let printed = Arc::new(Printed::default());
+        printed.follow(0, child.stdout.take().unwrap());
+        printed.follow(1, child.stderr.take().unwrap());
+        Self { name: name.to_owned(), child, printed }
     }
 
-    /// Asks `POST /v1/check`; `headers` are whole lines.
-    pub(crate) fn check(&self, body: &str, headers: &str) -> serde_json::Value {
-        let length = body.len();
-        let head = format!(
-            "POST /v1/check HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n"
-        );
-        let (status, answer) = self.exchange(&format!("{head}{body}"));
-        assert_eq!(status, 200, "{answer}");
-        serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{e}: {answer}"))
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
-    /// Gets a page: status and body.
-    pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        self.exchange(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+    /// Waits for a line that `pick` accepts and answers what it made of it.
+    pub(crate) fn wait_for<T>(&self, what: &str, pick: impl Fn(&str) -> Option<T>) -> T {
+        let streams = self.printed.streams.lock().unwrap();
+        let find = |streams: &[Vec<String>; 2]| streams.iter().flatten().find_map(|l| pick(l));
+        let grown = &self.printed.grown;
+        let waited = grown.wait_timeout_while(streams, PATIENCE, |streams| find(streams).is_none());
+        let (streams, _) = waited.unwrap();
+        find(&streams).unwrap_or_else(|| panic!("{} printed no {what}: {streams:#?}", self.name))
     }
 
-    /// Gets a page until it is as expected. Each round is an answer of the service, not a sleep.
-    pub(crate) fn until(&self, path: &str, expected: impl Fn(u16, &str) -> bool) {
-        let mut last = (0, String::new());
-        for _ in 0..10_000 {
-            last = self.get(path);
-            if expected(last.0, &last.1) {
-                return;
-            }
-        }
-        panic!("{path} stays {last:?}");
+    /// The lines of its output so far.
+    pub(crate) fn output(&self) -> Vec<String> {
+        let [output, _] = &*self.printed.streams.lock().unwrap();
+        output.clone()
     }
 
-    /// Waits for a line of the log that has the text in it.
-    pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
-        loop {
-            let line = self.log.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("no line with `{text}`"));
-            if line.contains(text) {
-                return line;
-            }
-        }
+    /// Everything it has printed, its output first.
+    pub(crate) fn printed(&self) -> String {
+        self.printed.streams.lock().unwrap().concat().join("\n")
     }
 
-    /// The decision record with this id.
-    pub(crate) fn record(&mut self, id: &str) -> serde_json::Value {
-        serde_json::from_str(&self.wait_for_log(id)).expect("a record is JSON")
+    /// Sends a signal by its short name, for example `STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let line = format!("kill -{signal} {}", self.id());
+        let status = Command::new("sh").args(["-c", &line]).status().unwrap();
+        assert!(status.success(), "{line}: {status}");
     }
 
-    /// Sends a signal by its name.
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
-        assert!(sent.success());
+    /// Kills it and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        // Neither fails in a way that matters: it may be gone already.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 
-    /// Waits for its end.
+    /// Waits for its end: the exit code.
     pub(crate) fn exit_code(&mut self) -> i32 {
-        self.child.wait().expect("ends").code().expect("not by a signal")
+        self.child.wait().unwrap().code().expect("not by a signal")
     }
 
-    fn exchange(&self, request: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.http).expect("connects");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        stream.write_all(request.as_bytes()).expect("sends");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answers");
-        let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
-        (status, answer.split_once("\r\n\r\n").expect("a body").1.to_owned())
+    /// How it ended, once it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Runs a command to its end: exit code, output, errors.
-pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
-    run_in(Path::new("."), arguments)
-}
-
-/// Runs a command in a folder to its end.
-pub(crate) fn run_in(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let done = command().args(arguments).current_dir(folder).output().expect("starts");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    (done.status.code().expect("not by a signal"), text(done.stdout), text(done.stderr))
-}
-
-/// An empty folder of this name.
-pub(crate) fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("process-{name}"));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
-
-/// The binary, without settings from the environment of the tests.
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
-    for (name, _) in std::env::vars_os() {
-        let name_text = name.to_string_lossy();
-        if name_text.starts_with("SLUICEGATE__") || name_text.starts_with("OTEL_") {
-            command.env_remove(&name);
+        self.kill();
+        if std::thread::panicking() {
+            let printed = self.printed();
+            let tail = printed.len().saturating_sub(4_000);
+            eprintln!("---- {} printed (the end of it):", self.name);
+            eprintln!("{}", String::from_utf8_lossy(&printed.as_bytes()[tail..]));
         }
     }
-    command
+}
+
+impl Printed {
+    fn follow(self: &Arc<Self>, number: usize, stream: impl Read + Send + 'static) {
+        let printed = Arc::clone(self);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let lines = &mut printed.streams.lock().unwrap()[number];
+                if lines.len() < MAX_LINES || line.contains("panicked") {
+                    lines.push(line);
+                }
+                printed.grown.notify_all();
+            }
+        });
+    }
+}
+
+/// Where `cargo xtask parts` put a real server, or where its variable says it is.
+pub(crate) fn part(variable: &str, below_parts: &str) -> PathBuf {
+    let fetched = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../parts").join(below_parts);
+    let path = std::env::var_os(variable).map_or(fetched, PathBuf::from);
+    assert!(path.exists(), "{} is missing: run `cargo xtask parts`", path.display());
+    path
+}
+
+/// A folder of the test's own, empty at first.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = format!("{name}-{}", std::process::id());
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    drop(std::fs::remove_dir_all(&path));
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// An address that was free a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A file of the repository.
+pub(crate) fn repository(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(file)
 }
