@@ -65,7 +65,8 @@ impl Client {
         bounded(inner.check(message), within).await?.try_into()
     }
 
-    /// Asks what [`Self::check`] would answer now, and takes nothing.
+    /// Asks whether [`Self::check`] would pass now, and takes nothing; what remains is what is
+    /// there before the request.
     ///
     /// # Errors
     /// As for [`Self::check`].

@@ -1,6 +1,7 @@
 //! What happens when the server, the network or the stored bytes fail.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -24,6 +25,34 @@ const RIGHTS: [&str; 2] = [
     "~sg* resetchannels -@all",
     "+evalsha +script|load +time +mget +set +msetex +del +hello +info +client|setinfo",
 ];
+
+/// What was logged by this thread.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let logged = Self::default();
+        let writer = logged.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        (logged, tracing::subscriber::set_default(log.finish()))
+    }
+
+    fn count(&self, words: &str) -> usize {
+        let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text).matches(words).count()
+    }
+}
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 fn handle(store: &Store) -> (u64, u64) {
     let Store::Valkey(handle) = store else { panic!("a shared store") };
@@ -190,6 +219,7 @@ fn the_documented_rights_are_enough_and_a_wrong_password_is_not_shown() {
 #[test]
 fn a_full_store_refuses_before_any_write_and_stays_in_use() {
     let server = ValkeyServer::start(&["--maxmemory-policy", "noeviction"]);
+    let (logged, _guard) = Logged::start();
     run(async {
         let store = store(server.port(), PATIENCE);
         assert_eq!(passes(&store, 1, 100).await, Ok(true));
@@ -202,6 +232,10 @@ fn a_full_store_refuses_before_any_write_and_stays_in_use() {
         assert_eq!(store.breaker(), BreakerState::Closed);
         command(&mut direct, "CONFIG SET maxmemory 0").await;
         assert_eq!(left(&store, 1, 100).await, 99);
+        for words in ["limits answer by on_store_failure", "the store takes calls again"] {
+            assert_eq!(logged.count(words), 1, "{words}");
+        }
+        assert_eq!(logged.count("(OOM)"), 1, "why");
     });
 }
 
@@ -227,12 +261,14 @@ fn bytes_that_are_no_counter_are_reported_and_kept() {
 fn an_unreachable_server_opens_the_breaker_which_closes_by_itself() {
     let mut server = ValkeyServer::start(&[]);
     server.kill();
+    let (logged, _guard) = Logged::start();
     run(async {
         let store = store(server.port(), PATIENCE);
         for _ in 0..5 {
             let answer = passes(&store, 1, 10).await;
             assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
         }
+        assert_eq!(logged.count("the store cannot be reached"), 1, "why it is left alone");
         assert_eq!(passes(&store, 1, 10).await, Err(StoreError::Breaker));
         server.restart();
         assert!(answered(&store, take(1, 10)).await.outcome.allowed);

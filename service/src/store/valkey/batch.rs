@@ -45,6 +45,8 @@ pub(super) struct Driver {
     connection: Option<Open>,
     /// An attempt under way, which goes on whoever still waits for it.
     connecting: Option<JoinHandle<Result<Connection, CallError>>>,
+    /// Whether the server refused the last call.
+    refused: bool,
 }
 
 struct Open {
@@ -62,7 +64,7 @@ impl Driver {
         queue: mpsc::Receiver<Job>,
     ) -> Self {
         let waiting = VecDeque::with_capacity(MOST_CHECKS);
-        Self { node, clock, queue, waiting, connection: None, connecting: None }
+        Self { node, clock, queue, waiting, connection: None, connecting: None, refused: false }
     }
 
     /// Runs until every handle is gone.
@@ -119,6 +121,7 @@ impl Driver {
                     let _ = job.answer.send(answer);
                 }
                 self.node.breaker.success();
+                self.tell_refusal(None);
                 None
             }
             Ok(Answer::Late { .. }) => {
@@ -128,6 +131,7 @@ impl Driver {
             Err(error @ StoreError::Refused(_)) => {
                 refuse(batch, &error);
                 self.node.breaker.success();
+                self.tell_refusal(Some(&error));
                 None
             }
             Err(error) => {
@@ -137,6 +141,19 @@ impl Driver {
                 tracing::warn!(%store, %error, "the store does not answer: left alone");
                 Some(opened)
             }
+        }
+    }
+
+    /// Logs the first refusal in a row, and the first call that is taken again.
+    fn tell_refusal(&mut self, refusal: Option<&StoreError>) {
+        if self.refused == refusal.is_some() {
+            return;
+        }
+        self.refused = refusal.is_some();
+        let store = &self.node.settings.url;
+        match refusal {
+            Some(error) => tracing::warn!(%store, %error, "limits answer by on_store_failure"),
+            None => tracing::info!(%store, "the store takes calls again"),
         }
     }
 
