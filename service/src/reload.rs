@@ -29,8 +29,8 @@ pub use files::{MAX_FILES, MAX_TOTAL_BYTES, Sources};
 const POLL: Duration = Duration::from_secs(10);
 /// An editor or a volume writes several times: the files are read once it has been quiet for this.
 const QUIET: Duration = Duration::from_millis(50);
-/// The most events that are waited for before the files are read all the same.
-const MAX_EVENTS: u32 = 100;
+/// In a folder that is never quiet, as one with a log in it, they are read this often all the same.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The most problems of one change that are logged.
 const MAX_LOGGED: usize = 20;
 
@@ -170,7 +170,8 @@ impl<F: Fn(Arc<Policy>)> Follower<F> {
                 Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Wake::Read) => {
-                    for _ in 0..MAX_EVENTS {
+                    let until = clock::instant() + LONGEST_WAIT;
+                    while clock::instant() < until {
                         match woken.recv_timeout(QUIET) {
                             Ok(Wake::Read) => {}
                             Err(RecvTimeoutError::Timeout) => break,
