@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::limiter::{Decision, Door};
-use crate::store::StoreError;
+use crate::store::{BreakerState, StoreError};
 
 mod decisions;
 mod latency;
@@ -29,21 +29,6 @@ pub use table::{Kind, Row, TABLE};
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
 type Gauges = Family<Labels, Gauge>;
-
-/// The reasons a call to the store gave no answer, as the label `kind`.
-const STORE_ERROR_KINDS: [&str; 7] =
-    ["timeout", "unavailable", "breaker", "refused", "bad_state", "overloaded", "stale"];
-
-/// Whether the store is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
-    /// It is used.
-    Closed = 0,
-    /// One call at a time tries it.
-    HalfOpen = 1,
-    /// It is left alone.
-    Open = 2,
-}
 
 /// All metrics of the process. Every part holds the same one.
 #[derive(Debug)]
@@ -70,7 +55,7 @@ pub struct Metrics {
 #[derive(Debug)]
 pub struct StoreMetrics {
     took: Latency,
-    errors: [Counter; STORE_ERROR_KINDS.len()],
+    errors: [Counter; StoreError::KINDS.len()],
     breaker: Gauge,
     generations: Counter,
 }
@@ -152,7 +137,7 @@ impl StoreMetrics {
         let errors = add(r, &table::STORE_ERRORS, Counters::default());
         Self {
             took,
-            errors: STORE_ERROR_KINDS.map(|kind| errors.get_or_create_owned(&label("kind", kind))),
+            errors: StoreError::KINDS.map(|kind| errors.get_or_create_owned(&label("kind", kind))),
             breaker: add(r, &table::BREAKER, Gauge::default()),
             generations: add(r, &table::GENERATIONS, Counter::default()),
         }
@@ -161,7 +146,7 @@ impl StoreMetrics {
     /// Counts a call: how long an answer took, or why there was none.
     pub fn asked<T>(&self, answer: &Result<T, StoreError>, took: Duration) {
         let Err(error) = answer else { return self.took.observe(took) };
-        let index = STORE_ERROR_KINDS.iter().position(|kind| *kind == error.kind());
+        let index = StoreError::KINDS.iter().position(|kind| *kind == error.kind());
         if let Some(counter) = index.and_then(|i| self.errors.get(i)) {
             counter.inc();
         }

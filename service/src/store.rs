@@ -8,11 +8,11 @@ use sluicegate_limits::memory::Memory;
 use sluicegate_limits::time::Timestamp;
 
 use crate::clock;
-use crate::metrics::BreakerState;
 
 mod breaker;
 pub mod valkey;
 
+pub use breaker::BreakerState;
 use valkey::ValkeyHandle;
 
 /// Why the store decided nothing, or nothing that can be known.
@@ -82,18 +82,13 @@ impl Store {
             Self::Valkey(handle) => handle.now(),
         }
     }
-
-    /// Whether the store is used, tried, or left alone.
-    #[must_use]
-    pub fn breaker(&self) -> BreakerState {
-        match self {
-            Self::Memory(_) => BreakerState::Closed,
-            Self::Valkey(handle) => handle.node().breaker(),
-        }
-    }
 }
 
 impl StoreError {
+    /// Every word that [`Self::kind`] answers.
+    pub(crate) const KINDS: [&str; 7] =
+        ["timeout", "unavailable", "breaker", "refused", "bad_state", "overloaded", "stale"];
+
     /// The word for metrics and logs.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -10,8 +10,6 @@ use std::time::Duration;
 use fastrand::Rng;
 use parking_lot::Mutex;
 
-use crate::metrics::BreakerState;
-
 /// Failures in a row that open it.
 const FAILURES: u32 = 5;
 /// The pause before the first try; each further pause is twice as long.
@@ -26,14 +24,22 @@ pub(super) struct Breaker {
     openings: AtomicU64,
 }
 
+/// Whether a server is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// It is used.
+    Closed = 0,
+    /// One call at a time tries it.
+    HalfOpen = 1,
+    /// It is left alone.
+    Open = 2,
+}
+
 #[derive(Debug)]
-enum State {
-    /// In use, with so many failures since the last answer.
-    Closed { failures: u32 },
-    /// Left alone between two tries.
-    Open,
-    /// One try is under way.
-    HalfOpen,
+struct State {
+    now: BreakerState,
+    /// Failures since the last answer, while closed.
+    failures: u32,
 }
 
 /// The duty to try the server until it answers. Dropped before that, it lets calls through again,
@@ -47,7 +53,7 @@ pub(super) struct Probing {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: Mutex::new(State::Closed { failures: 0 }), openings: AtomicU64::new(0) }
+        Self { state: Mutex::new(State::closed(0)), openings: AtomicU64::new(0) }
     }
 }
 
@@ -55,17 +61,13 @@ impl Breaker {
     /// Whether calls may be made.
     #[must_use]
     pub(super) fn is_closed(&self) -> bool {
-        matches!(*self.state.lock(), State::Closed { .. })
+        self.state() == BreakerState::Closed
     }
 
     /// For metrics.
     #[must_use]
     pub(super) fn state(&self) -> BreakerState {
-        match *self.state.lock() {
-            State::Closed { .. } => BreakerState::Closed,
-            State::Open => BreakerState::Open,
-            State::HalfOpen => BreakerState::HalfOpen,
-        }
+        self.state.lock().now
     }
 
     /// How often it opened; a connection from before the last time is not to be trusted.
@@ -76,9 +78,8 @@ impl Breaker {
 
     /// A call was answered. While it is open, only the try counts.
     pub(super) fn success(&self) {
-        if let State::Closed { failures } = &mut *self.state.lock() {
-            *failures = 0;
-        }
+        // While it is open the count means nothing, and closing begins a new one.
+        self.state.lock().failures = 0;
     }
 
     /// A call failed. Answers the duty to try where this failure opened it; `rng` spreads the
@@ -86,14 +87,22 @@ impl Breaker {
     #[must_use]
     pub(super) fn failure(self: &Arc<Self>, rng: Rng) -> Option<Probing> {
         let mut state = self.state.lock();
-        let State::Closed { failures } = &mut *state else { return None };
-        *failures += 1;
-        if *failures < FAILURES {
+        if state.now != BreakerState::Closed {
             return None;
         }
-        *state = State::Open;
+        state.failures += 1;
+        if state.failures < FAILURES {
+            return None;
+        }
+        state.now = BreakerState::Open;
         self.openings.fetch_add(1, Relaxed);
         Some(Probing { breaker: Arc::clone(self), pause: FIRST_PAUSE, rng })
+    }
+}
+
+impl State {
+    const fn closed(failures: u32) -> Self {
+        Self { now: BreakerState::Closed, failures }
     }
 }
 
@@ -107,25 +116,25 @@ impl Probing {
 
     /// A try begins.
     pub(super) fn begin(&self) {
-        *self.breaker.state.lock() = State::HalfOpen;
+        self.breaker.state.lock().now = BreakerState::HalfOpen;
     }
 
     /// The try failed.
     pub(super) fn failed(&self) {
-        *self.breaker.state.lock() = State::Open;
+        self.breaker.state.lock().now = BreakerState::Open;
     }
 
     /// The server answered: everybody may call.
     pub(super) fn succeeded(self) {
-        *self.breaker.state.lock() = State::Closed { failures: 0 };
+        *self.breaker.state.lock() = State::closed(0);
     }
 }
 
 impl Drop for Probing {
     fn drop(&mut self) {
         let mut state = self.breaker.state.lock();
-        if !matches!(*state, State::Closed { .. }) {
-            *state = State::Closed { failures: FAILURES - 1 };
+        if state.now != BreakerState::Closed {
+            *state = State::closed(FAILURES - 1);
         }
     }
 }

@@ -18,10 +18,9 @@ mod store_clock;
 use batch::{Driver, Job, MOST_ASKS};
 use store_clock::StoreClock;
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, BreakerState};
 use super::{StoreAnswer, StoreError};
 use crate::clock;
-use crate::metrics::BreakerState;
 use crate::settings::ValkeySettings;
 
 /// The script that decides; its parts are the twins of the modules of `limits::counter`.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sluicegate::clock;
-use sluicegate::metrics::BreakerState;
-use sluicegate::store::{Store, StoreError};
+use sluicegate::store::valkey::ValkeyNode;
+use sluicegate::store::{BreakerState, Store, StoreError};
 use sluicegate_limits::counter::Op;
 
 use crate::proxy::Proxy;
@@ -54,9 +54,14 @@ impl std::io::Write for Logged {
     }
 }
 
-fn handle(store: &Store) -> (u64, u64) {
+fn node(store: &Store) -> &ValkeyNode {
     let Store::Valkey(handle) = store else { panic!("a shared store") };
-    (handle.node().calls(), handle.node().checks())
+    handle.node()
+}
+
+/// The calls made so far, and the checks in them.
+fn counts(store: &Store) -> (u64, u64) {
+    (node(store).calls(), node(store).checks())
 }
 
 #[test]
@@ -75,7 +80,7 @@ fn checks_that_wait_go_together_and_each_sees_those_before() {
             .collect();
         let expected: Vec<_> = (0..200).map(|n| (n < 100, 99_u64.saturating_sub(n))).collect();
         assert_eq!(outcomes, expected);
-        assert_eq!(handle(&store), (2, 200), "128 checks, then the rest");
+        assert_eq!(counts(&store), (2, 200), "128 checks, then the rest");
     });
 }
 
@@ -87,7 +92,7 @@ fn a_check_past_its_deadline_is_not_sent() {
         let now = clock::instant();
         let answer = store.decide(vec![take(1, 5)], now + Duration::from_millis(1)).await;
         assert_eq!(answer, Err(StoreError::Timeout), "2 ms are the caller's");
-        assert_eq!(handle(&store), (0, 0));
+        assert_eq!(counts(&store), (0, 0));
     });
 }
 
@@ -104,7 +109,7 @@ fn a_debit_whose_answer_was_lost_is_not_sent_again() {
             assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{turn}: {answer:?}");
             assert_eq!(left(&store, 1, 100).await, before - 1, "executed once");
         }
-        assert_eq!(store.breaker(), BreakerState::Closed);
+        assert_eq!(node(&store).breaker(), BreakerState::Closed);
     });
 }
 
@@ -115,14 +120,14 @@ fn a_stalled_server_debits_no_backlog_that_nobody_waits_for() {
         let store = store(server.port(), SHORT);
         answered(&store, take(1, 100)).await;
         server.stop();
-        while store.breaker() == BreakerState::Closed {
+        while node(&store).breaker() == BreakerState::Closed {
             let errors = join_all((0..20).map(|_| passes(&store, 1, 100))).await;
             assert!(errors.iter().all(Result::is_err), "{errors:?}");
         }
         assert_eq!(passes(&store, 1, 100).await, Err(StoreError::Breaker));
         server.cont();
         assert_eq!(left(&store, 1, 100).await, 99, "every call of the backlog was late");
-        assert_eq!(store.breaker(), BreakerState::Closed);
+        assert_eq!(node(&store).breaker(), BreakerState::Closed);
     });
 }
 
@@ -229,7 +234,7 @@ fn a_full_store_refuses_before_any_write_and_stays_in_use() {
             let answer = passes(&store, 1, 100).await;
             assert!(matches!(answer, Err(StoreError::Refused(_))), "{answer:?}");
         }
-        assert_eq!(store.breaker(), BreakerState::Closed);
+        assert_eq!(node(&store).breaker(), BreakerState::Closed);
         command(&mut direct, "CONFIG SET maxmemory 0").await;
         assert_eq!(left(&store, 1, 100).await, 99);
         for words in ["limits answer by on_store_failure", "the store takes calls again"] {
