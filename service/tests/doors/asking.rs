@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::{Method, Request};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
 use prost_types::value::Kind;
 use serde_json::Value as Json;
 use sluicegate_proto::ext_authz::attribute_context::{self, HttpRequest, Peer};
@@ -18,8 +17,8 @@ use sluicegate_proto::v1::attribute::Value;
 use sluicegate_proto::v1::retry_after::Wait;
 use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 use sluicegate_proto::v1::{self, Attribute};
-use tokio::net::TcpStream;
 
+use crate::http_client::{self, HttpAnswer};
 use crate::server::TestServer;
 
 /// Every door that decides.
@@ -62,14 +61,6 @@ pub(crate) struct Answer {
     pub(crate) decision_id: String,
     /// The whole of it, for messages.
     pub(crate) whole: String,
-}
-
-/// A response of the HTTP door.
-#[derive(Debug)]
-pub(crate) struct HttpAnswer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: http::HeaderMap,
-    pub(crate) body: String,
 }
 
 impl Question {
@@ -174,15 +165,7 @@ impl TestServer {
 /// Sends one request over a connection of its own.
 pub(crate) async fn send(address: SocketAddr, mut request: Request<Full<Bytes>>) -> HttpAnswer {
     request.headers_mut().insert("host", "localhost".parse().unwrap());
-    let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let response = sender.send_request(request).await.unwrap();
-    let (head, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    let body = String::from_utf8(body.to_vec()).unwrap();
-    HttpAnswer { status: head.status, headers: head.headers, body }
+    http_client::send(address.ip(), address, request).await.unwrap()
 }
 
 pub(crate) fn header<'a>(headers: &'a [HeaderValueOption], name: &str) -> Option<&'a str> {

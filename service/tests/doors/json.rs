@@ -4,7 +4,8 @@ use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use crate::asking::{HttpAnswer, Question, send};
+use crate::asking::{Question, send};
+use crate::http_client::HttpAnswer;
 use crate::server::TestServer;
 
 const LIMITS: &str = "

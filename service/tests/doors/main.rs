@@ -3,6 +3,9 @@
 
 #![cfg(test)]
 
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../support/http.rs"]
+mod http_client;
 #[path = "../support/server.rs"]
 mod server;
 

@@ -10,9 +10,10 @@ use http::HeaderMap;
 use tokio::sync::MutexGuard;
 
 use crate::alone;
-use crate::calls::{Answer, call, until};
+use crate::calls::{call, until};
 use crate::gate::{Gate, replica};
 use crate::gateway::Gateway;
+use crate::http_client::HttpAnswer;
 use crate::process::folder;
 use crate::valkey::Valkey;
 
@@ -64,18 +65,24 @@ impl World {
         Self { gateway, replicas, store, _alone: alone }
     }
 
-    async fn anonymous(&self, host: u8, method: &str, path: &str) -> Answer {
+    async fn anonymous(&self, host: u8, method: &str, path: &str) -> HttpAnswer {
         call(client(host), self.gateway.address, method, path, &[]).await.unwrap()
     }
 
-    async fn tenant(&self, token: &str, method: &str, path: &str) -> Answer {
+    async fn tenant(&self, token: &str, method: &str, path: &str) -> HttpAnswer {
         let bearer = format!("Bearer {HEAD}.{token}");
         let headers = [("authorization", bearer.as_str())];
         call(client(2), self.gateway.address, method, path, &headers).await.unwrap()
     }
 
     /// How many of `count` anonymous requests pass, and the answer to the last.
-    async fn passed(&self, host: u8, method: &str, path: &str, count: usize) -> (usize, Answer) {
+    async fn passed(
+        &self,
+        host: u8,
+        method: &str,
+        path: &str,
+        count: usize,
+    ) -> (usize, HttpAnswer) {
         let mut passed = 0;
         let mut last = self.anonymous(host, method, path).await;
         for done in 1..=count {
@@ -168,7 +175,7 @@ async fn a_tenant_gets_twenty_exports_an_hour_and_its_other_calls_go_on() {
 }
 
 /// What the RateLimit header says is left of the limit `default`.
-fn default_left(answer: &Answer) -> u64 {
+fn default_left(answer: &HttpAnswer) -> u64 {
     assert_eq!(answer.status, 200, "{answer:?}");
     let header = answer.header("ratelimit");
     let rest = header.split_once("\"default\";r=").unwrap_or_else(|| panic!("{answer:?}")).1;

@@ -5,6 +5,8 @@
 
 #![cfg(test)]
 
+#[path = "../support/http.rs"]
+mod http_client;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/process.rs"]
 mod process;
