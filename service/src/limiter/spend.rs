@@ -13,7 +13,7 @@ use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
 
 use super::Limiter;
-use super::backing::Backing;
+use super::backing::{Backing, Losses};
 use crate::clock;
 use crate::settings::Replicas;
 use crate::store::StoreError;
@@ -40,6 +40,20 @@ struct Way<'p> {
     op: Op,
     deadline: Option<Instant>,
     store_time: Duration,
+}
+
+/// Why a round is made again.
+enum Again {
+    /// The store gave no answer.
+    Failed(StoreError),
+    /// The store lost its counters, so what it answered counts for nothing.
+    Emptied,
+}
+
+impl From<StoreError> for Again {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Spent {
@@ -70,19 +84,22 @@ impl Limiter {
                     let verdict = way.verdict(&replies);
                     return Spent { verdict, store_time: way.store_time };
                 }
-                Err(StoreError::Stale) if !recomputed => {
+                Err(Again::Emptied) => {}
+                Err(Again::Failed(StoreError::Stale)) if !recomputed => {
                     recomputed = true;
                     way.now = self.store.now();
                     way.charges = charges_at(way.now);
                 }
-                Err(StoreError::BadState { ask }) => way.leave_store(|index| index == ask),
-                Err(_) => way.leave_store(|_| true),
+                Err(Again::Failed(StoreError::BadState { ask })) => {
+                    way.leave_store(|index| index == ask);
+                }
+                Err(Again::Failed(_)) => way.leave_store(|_| true),
             }
         }
     }
 
     /// One round: everything is taken or denied, or the store gave no answer and nothing is taken.
-    async fn attempt(&self, way: &mut Way<'_>) -> Result<Vec<Reply>, StoreError> {
+    async fn attempt(&self, way: &mut Way<'_>) -> Result<Vec<Reply>, Again> {
         let op = if way.is_closed() { Op::Look } else { way.op };
         let at_store = way.asks(Backing::Store, op, self);
         let local = way.asks(Backing::Local, op, self);
@@ -95,7 +112,7 @@ impl Limiter {
         Ok(way.merge(at_store, local))
     }
 
-    async fn ask_store(&self, way: &mut Way<'_>, asks: Check) -> Result<Outcome, StoreError> {
+    async fn ask_store(&self, way: &mut Way<'_>, asks: Check) -> Result<Outcome, Again> {
         let began = clock::instant();
         let answer = self.store.decide(asks, way.deadline.unwrap_or(began + PATIENCE)).await;
         let took = clock::instant().saturating_duration_since(began);
@@ -110,7 +127,9 @@ impl Limiter {
                  window, longer ones answer by on_store_failure until this replica restarts"
             );
         }
-        Ok(answer.outcome)
+        // What an emptied store lets pass would come on top of the share, for every check that was
+        // on its way when it was noticed.
+        if way.follow(&self.shared.losses) { Err(Again::Emptied) } else { Ok(answer.outcome) }
     }
 
     /// Never stale: the edges were computed for the same instant.
@@ -132,7 +151,7 @@ impl Limiter {
         way: &mut Way<'_>,
         mut at_store: Check,
         local: Check,
-    ) -> Result<(Vec<Reply>, Vec<Reply>), StoreError> {
+    ) -> Result<(Vec<Reply>, Vec<Reply>), Again> {
         let mut held = local.clone();
         if way.op == Op::Take {
             held.iter_mut().filter(|ask| ask.op == Op::Take).for_each(|ask| {
@@ -173,6 +192,19 @@ impl Way<'_> {
                 _ => charge.ask(op),
             })
             .collect()
+    }
+
+    /// Moves the charges off the store that it does not answer for since it was found emptied;
+    /// answers whether there are any.
+    fn follow(&mut self, losses: &Losses) -> bool {
+        let mut moved = false;
+        for (charge, backing) in self.charges.iter().zip(&mut self.backing) {
+            if *backing == Backing::Store {
+                *backing = losses.backing(charge.limit, self.now);
+                moved |= *backing != Backing::Store;
+            }
+        }
+        moved
     }
 
     /// Moves those asks of the store to what their limits say for a failure; all of them where

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sluicegate::limiter::{Call, Door, Limiter};
 use sluicegate::metrics::Metrics;
 use sluicegate::settings::{Replicas, Settings};
@@ -97,14 +98,37 @@ rate_limits:
 
         let mut admin = direct(&server).await;
         let _: () = redis::cmd("FLUSHALL").query_async(&mut admin).await.unwrap();
-        // This one finds the store empty; it was debited there.
-        assert!(!check(&replica, "/short").await.degraded);
+        assert!(check(&replica, "/short").await.degraded, "also the one that finds it empty");
         assert!(check(&replica, "/long").await.degraded);
         let until = sluicegate::clock::instant() + PATIENCE;
         while check(&replica, "/short").await.degraded {
             assert!(sluicegate::clock::instant() < until, "the short limit stays on its share");
         }
         assert!(check(&replica, "/long").await.degraded, "a day is longer than an hour");
+    });
+}
+
+#[test]
+fn checks_on_their_way_to_an_emptied_store_pass_no_more_than_the_share() {
+    const LIMITS: &str = "
+rate_limits:
+  hour: { limit: 10, window: 1h }
+  beside: { match: GET /both, limit: 1000, window: 200ms }
+";
+    run(async {
+        for path in ["/one", "/both"] {
+            let server = ValkeyServer::start(&[]);
+            let replica = replica(LIMITS, store(server.port(), PATIENCE), 2, Some(0));
+            let burst = || join_all((0..30).map(|_| check(&replica, path)));
+            let passed = |all: &[Verdict]| all.iter().filter(|verdict| verdict.allowed).count();
+            assert_eq!(passed(&burst().await), 10, "{path}");
+
+            let mut admin = direct(&server).await;
+            let _: () = redis::cmd("FLUSHALL").query_async(&mut admin).await.unwrap();
+            let after = burst().await;
+            assert_eq!(passed(&after), 5, "{path}");
+            assert!(after.iter().all(|verdict| verdict.degraded), "{path}");
+        }
     });
 }
 
