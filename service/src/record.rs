@@ -26,6 +26,8 @@ pub use redact::Redactor;
 
 /// The target of the records among the lines of the log.
 const TARGET: &str = "sluicegate::decision";
+/// The most bytes of lines that are written as one.
+const MAX_WRITE_BYTES: usize = 64 * 1024;
 
 /// Takes what requests leave behind. A clone hands it to the same thread.
 #[derive(Clone)]
@@ -176,9 +178,6 @@ impl Record {
         }
     }
 }
-
-/// The most bytes of lines that are written as one.
-const MAX_WRITE_BYTES: usize = 64 * 1024;
 
 /// Writes records until it is told to stop, which is the last message: what waits is written.
 /// What waits at one time goes as one write, whole lines, so that a flood of denials costs few
