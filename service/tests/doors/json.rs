@@ -93,11 +93,15 @@ async fn a_body_that_is_no_question_is_a_problem() {
         r#"{"attributes":{"a":{"b":"c"}}}"#,
         r#"{"attributes":{"a b":"c"}}"#,
         r#"{"attributes":{}} {}"#,
+        r#" [{"tenant_id":"acme"},1]"#,
+        r#"{"attributes":{},"cost":"hush"}"#,
+        r#"{"attributes":"hush, expected hush"}"#,
     ];
     for question in bodies {
         let answer = server.post(question).await;
         let problem = is_problem(&answer, StatusCode::BAD_REQUEST);
         assert_eq!(problem["reason"], "invalid_request", "{question}");
+        assert!(!problem.to_string().contains("hush"), "{problem}");
     }
     let deep = format!(r#"{{"attributes":{}"#, r#"{"a":"#.repeat(5_000));
     is_problem(&server.post(&deep).await, StatusCode::BAD_REQUEST);

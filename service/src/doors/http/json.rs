@@ -56,8 +56,21 @@ struct OneLimit<'a> {
 
 /// Reads a request, or says what is wrong with it without repeating its values.
 pub(super) fn decode(body: &[u8]) -> Result<(Attributes, Option<Tokens>), String> {
-    let question: Question = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    // Serde would take the fields from a list in their order too.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err("expected an object with `attributes`".to_owned());
+    }
+    let question: Question =
+        serde_json::from_slice(body).map_err(|error| without_value(&error.to_string()))?;
     Ok((question.attributes.0, super::super::cost(question.cost)?))
+}
+
+/// Serde says what it found before what it expected; what it found may be personal.
+fn without_value(error: &str) -> String {
+    match error.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with("invalid ") => format!("expected {expected}"),
+        _ => error.to_owned(),
+    }
 }
 
 /// Writes the answer to a decided request.
