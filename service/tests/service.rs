@@ -168,3 +168,14 @@ fn an_unreachable_store_starts_ready_and_degraded() {
     let answer = service.check(attributes, "");
     assert_eq!((&answer["allowed"], &answer["degraded"]), (&true.into(), &true.into()));
 }
+
+#[test]
+fn spans_that_no_collector_takes_are_told_in_the_log() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let collector = format!("http://{free}");
+    let environment =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector), ("OTEL_BSP_SCHEDULE_DELAY", "1")];
+    let service = Service::start(&["--limits", &quickstart()], &environment);
+    service.check(r#"{"attributes": {"tenant_id": "acme", "authenticated": true}}"#, "");
+    service.wait_for_log("BatchSpanProcessor.ExportError");
+}
