@@ -40,8 +40,12 @@ rate_limits:
   exports: { match: \"POST /v1/reports/export\", algorithm: fixed_window, limit: 20, window: 1h }
   unauthenticated: { key: ip_address, limit: 60, window: 1m, mode: shadow }
 ";
-/// The smallest embedded store, so that it is full early; every kind of source.
+/// The smallest embedded store, so that it is full early; every kind of source; connections that
+/// come of age while they are used.
 const SETTINGS: &str = "\
+listeners:
+  grpc: { max_connection_age_seconds: 1 }
+  http: { max_connection_age_seconds: 1 }
 limits: [limits/]
 store: memory
 memory: { max_counters: 10000 }
@@ -166,7 +170,12 @@ impl Door {
                 Some(open) => open,
                 None => Connection::open(self, to).await,
             };
-            let (kept, answer) = open.send(request).await;
+            let (mut kept, mut answer) = open.send(request.clone()).await;
+            // A connection that came of age was closed before the message went out: as a gateway
+            // does, it goes over another one.
+            if answer.as_ref().is_err_and(|error| error.is_closed() || error.is_canceled()) {
+                (kept, answer) = Connection::open(self, to).await.send(request).await;
+            }
             connection = kept;
             if must_be_answered {
                 let answer = answer.unwrap_or_else(|e| panic!("no answer to a good message: {e}"));
