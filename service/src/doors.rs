@@ -1,4 +1,4 @@
-//! The doors: they decode a request into a [`Call`](crate::limiter::Call), ask the limiter, and
+//! The doors: they decode a request into a [`Call`](crate::call::Call), ask the limiter, and
 //! encode its decision. Nothing is decided here but who may ask.
 //!
 //! Everyone may ask for health, readiness and the shapes that reflection shows; decisions and
@@ -8,16 +8,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ::http::{Extensions, HeaderMap, StatusCode};
+use ::http::{Extensions, HeaderMap};
 use sluicegate_limits::attributes::Attributes;
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::headers::HeaderStyle;
 use sluicegate_limits::policy::units::MAX_COST;
 use sluicegate_limits::time::Tokens;
-use sluicegate_limits::verdict::{Reason, Verdict};
+use sluicegate_limits::verdict::Verdict;
 
+use crate::call::{Call, Door};
 use crate::lifecycle::Lifecycle;
-use crate::limiter::{Call, Door, Limiter};
+use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::reload::ReloadState;
@@ -31,6 +32,7 @@ mod grpc;
 mod health;
 mod http;
 mod problem;
+pub(crate) mod status;
 
 /// What the doors of all cores share.
 #[derive(Debug)]
@@ -124,35 +126,6 @@ impl Caller {
     /// A request of which nothing but the caller is known.
     fn unread(self, door: Door) -> Call {
         self.call(door, Attributes::default(), None)
-    }
-}
-
-/// The answer of HTTP to a refusal: the one table.
-const fn status(reason: Reason) -> StatusCode {
-    match reason {
-        Reason::LimitExceeded
-        | Reason::QuotaExhausted
-        | Reason::ConcurrencyExceeded
-        | Reason::CostExceedsCapacity
-        | Reason::Blocked => StatusCode::TOO_MANY_REQUESTS,
-        Reason::StoreUnavailable | Reason::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-        Reason::TenantBoundary | Reason::UntrustedCaller | Reason::NoLimitApplies => {
-            StatusCode::FORBIDDEN
-        }
-        Reason::InvalidRequest => StatusCode::BAD_REQUEST,
-    }
-}
-
-/// The HTTP status of our answer: native answers and decisions in JSON are answers, whatever they
-/// say.
-pub(crate) const fn answered(door: Door, reason: Option<Reason>) -> StatusCode {
-    match (door, reason) {
-        (Door::ExtAuthz, Some(reason)) => status(reason),
-        (
-            Door::Http,
-            Some(reason @ (Reason::InvalidRequest | Reason::UntrustedCaller | Reason::Overloaded)),
-        ) => status(reason),
-        _ => StatusCode::OK,
     }
 }
 

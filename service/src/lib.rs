@@ -1,5 +1,6 @@
 //! The Sluicegate server and command line.
 
+pub mod call;
 pub mod cli;
 pub mod clock;
 pub mod doors;

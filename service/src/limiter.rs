@@ -5,24 +5,21 @@ mod spend;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use sluicegate_limits::attributes::Attributes;
 use sluicegate_limits::charge::KeySecret;
 use sluicegate_limits::counter::Op;
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Mode, Policy};
-use sluicegate_limits::time::{Timestamp, Tokens};
-use sluicegate_limits::verdict::{Reason, Verdict};
-use uuid::Uuid;
+use sluicegate_limits::verdict::Reason;
 
+use crate::call::{Call, Decision, decision_id};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::record::Recorder;
 use crate::settings::{Replicas, Unmatched};
 use crate::store::Store;
-use crate::telemetry::TraceParent;
 use backing::{Losses, Seen};
 use spend::Spent;
 
@@ -32,49 +29,6 @@ const MAX_IN_FLIGHT: usize = 16_384;
 /// The most limits that one request is charged by. Only a path that no pattern can be compared
 /// with can match more; it is refused, so that it costs no more than another.
 const MAX_CHARGES: usize = 256;
-
-/// Through which door a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// Native gRPC.
-    Grpc,
-    /// Envoy ext_authz.
-    ExtAuthz,
-    /// JSON over HTTP.
-    Http,
-}
-
-/// One request, decoded by a door.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// The facts about it.
-    pub attributes: Attributes,
-    /// What it states to cost.
-    pub cost: Option<Tokens>,
-    /// When the caller stops waiting.
-    pub deadline: Option<Instant>,
-    /// Through which door it came.
-    pub door: Door,
-    /// The caller's trace context.
-    pub trace: TraceParent,
-}
-
-/// The answer to one request.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// Names this answer in records, traces and denial bodies: a UUIDv7.
-    pub id: Uuid,
-    /// What was decided, and why.
-    pub verdict: Verdict,
-    /// The policy that decided.
-    pub policy: Arc<Policy>,
-    /// When it was decided, by this replica's clock.
-    pub now: Timestamp,
-    /// How long the store took.
-    pub store_time: Duration,
-    /// How long all of it took.
-    pub took: Duration,
-}
 
 /// Decides requests. One for each core, since its store connection belongs to that core's
 /// runtime; all of them share the policy and the counters of this process.
@@ -97,18 +51,6 @@ pub struct Shared {
     in_flight: AtomicUsize,
     metrics: Arc<Metrics>,
     recorder: Recorder,
-}
-
-impl Door {
-    /// Its name in records and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Grpc => "grpc",
-            Self::ExtAuthz => "ext_authz",
-            Self::Http => "http",
-        }
-    }
 }
 
 impl Shared {
@@ -224,11 +166,4 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
-}
-
-/// A UUIDv7. It names an answer and proves nothing, so fast random bits will do.
-fn decision_id(now: Timestamp) -> Uuid {
-    let mut random = [0; 10];
-    fastrand::fill(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(now.get() / 1_000, &random).into_uuid()
 }

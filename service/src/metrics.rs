@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::limiter::{Decision, Door};
+use crate::call::{Decision, Door};
 use crate::store::{BreakerState, StoreError};
 
 mod decisions;

@@ -14,8 +14,8 @@ use serde::Serialize;
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::time::{Timestamp, Tokens};
 
-use crate::doors;
-use crate::limiter::{Call, Decision};
+use crate::call::{Call, Decision};
+use crate::doors::status;
 use crate::metrics::Metrics;
 use crate::settings::DecisionRecords;
 use crate::telemetry::Spans;
@@ -167,7 +167,7 @@ impl Record {
             allowed: verdict.allowed,
             reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
             limit: verdict.limit_name().map(str::to_owned),
-            response_code: doors::answered(call.door, verdict.reason).as_u16(),
+            response_code: status::answered(call.door, verdict.reason).as_u16(),
             remaining: verdict.remaining().map(Tokens::get),
             retry_after_ms: verdict.retry_after().and_then(Wait::to_millis_up),
             would_deny: verdict.would_deny().map(|limit| limit.name.to_string()).collect(),

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sluicegate::limiter::{Call, Decision, Door};
+use sluicegate::call::{Call, Decision, Door};
 use sluicegate::metrics::Metrics;
 use sluicegate::record::{Recorder, Redactor, Writer};
 use sluicegate::settings::{DecisionRecords, Redaction, RedactionMode, Secret};

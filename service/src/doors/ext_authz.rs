@@ -16,7 +16,8 @@ use tonic::{Request, Response, Status};
 use tower::Service;
 
 use super::{Caller, Common};
-use crate::limiter::{Decision, Door, Limiter};
+use crate::call::{Decision, Door};
+use crate::limiter::Limiter;
 use crate::telemetry::TraceParent;
 
 mod encode;

@@ -21,7 +21,8 @@ use tonic_health::pb::health_server::HealthServer;
 use super::ext_authz::{Definite, ExtAuthz};
 use super::health::HealthDoor;
 use super::{Caller, Common, ReflectionError};
-use crate::limiter::{Door, Limiter};
+use crate::call::Door;
+use crate::limiter::Limiter;
 
 mod encode;
 

@@ -14,8 +14,9 @@ use sluicegate_limits::verdict::Reason;
 
 use super::problem::{MEDIA_TYPE, Problem};
 use super::{Caller, Common};
+use crate::call::{Decision, Door};
 use crate::lifecycle::Phase;
-use crate::limiter::{Decision, Door, Limiter};
+use crate::limiter::Limiter;
 
 mod json;
 

@@ -7,7 +7,7 @@ use sluicegate_limits::verdict::{Reason, Verdict};
 use uuid::Uuid;
 
 use super::status;
-use crate::limiter::Decision;
+use crate::call::Decision;
 
 /// The media type of a problem.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -55,7 +55,7 @@ impl<'a> Problem<'a> {
         reason: Reason,
         detail: Option<&str>,
     ) -> Self {
-        let (verdict, status) = (&decision.verdict, status(reason));
+        let (verdict, status) = (&decision.verdict, status::of(reason));
         let by_limit = status == StatusCode::TOO_MANY_REQUESTS;
         let plain = Self::of_status(status, detail.unwrap_or(&why(verdict, reason)));
         Self {

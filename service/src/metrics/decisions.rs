@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 use sluicegate_limits::policy::Mode;
 use sluicegate_limits::verdict::{Reason, Verdict};
 
-use crate::limiter::Door;
+use crate::call::Door;
 
 use super::{Counters, Labels, Latency, add, label, table};
 

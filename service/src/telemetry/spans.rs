@@ -30,8 +30,8 @@ mod exported {
     use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
     use sluicegate_limits::verdict::Reason;
 
-    use crate::doors;
-    use crate::limiter::{Call, Decision, Door};
+    use crate::call::{Call, Decision, Door};
+    use crate::doors::status;
     use crate::record::Redactor;
     use crate::telemetry::TraceParent;
 
@@ -151,7 +151,7 @@ mod exported {
 
     fn attributes(call: &Call, decision: &Decision, redactor: &Redactor) -> Vec<KeyValue> {
         let verdict = &decision.verdict;
-        let code = doors::answered(call.door, verdict.reason);
+        let code = status::answered(call.door, verdict.reason);
         let mut all = match call.door {
             Door::Grpc | Door::ExtAuthz => vec![
                 KeyValue::new("rpc.system.name", "grpc"),
@@ -188,7 +188,7 @@ mod exported {
 mod none {
     use std::convert::Infallible;
 
-    use crate::limiter::{Call, Decision};
+    use crate::call::{Call, Decision};
     use crate::record::Redactor;
 
     /// No span can be exported by this build.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sluicegate::limiter::{Call, Door, Limiter};
+use sluicegate::call::{Call, Door};
+use sluicegate::limiter::Limiter;
 use sluicegate::metrics::Metrics;
 use sluicegate::settings::{Replicas, Settings};
 use sluicegate::store::Store;

@@ -18,7 +18,7 @@ use tonic::body::Body;
 
 use super::super::problem::{MEDIA_TYPE, Problem};
 use super::super::status;
-use crate::limiter::Decision;
+use crate::call::Decision;
 
 /// Writes the answer; `detail` says what is wrong with the request where that is why.
 pub(super) fn response(
@@ -38,7 +38,7 @@ pub(super) fn response(
         Some(reason) => {
             headers.push(header("content-type", MEDIA_TYPE.to_owned()));
             let denied = DeniedHttpResponse {
-                status: Some(HttpStatus { code: i32::from(status(reason).as_u16()) }),
+                status: Some(HttpStatus { code: i32::from(status::of(reason).as_u16()) }),
                 headers,
                 body: Problem::of_decision(decision, reason, detail).to_json(),
             };
@@ -72,7 +72,7 @@ pub(super) fn message(response: &CheckResponse) -> http::Response<Body> {
 
 /// The status beside the denial. Envoy only looks whether it is OK.
 fn code(reason: Reason) -> Code {
-    match status(reason) {
+    match status::of(reason) {
         StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
         StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
         StatusCode::BAD_REQUEST => Code::InvalidArgument,

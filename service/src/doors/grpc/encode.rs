@@ -7,7 +7,7 @@ use sluicegate_limits::time::{Micros, Tokens};
 use sluicegate_limits::verdict::LimitVerdict;
 use sluicegate_proto::v1::{self, CheckResponse, Mode, RetryAfter, retry_after};
 
-use crate::limiter::Decision;
+use crate::call::Decision;
 
 /// Writes the answer; `detail` says what is wrong with the request where that is why.
 pub(super) fn response(decision: &Decision, detail: String) -> CheckResponse {

@@ -10,7 +10,7 @@ use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::LimitVerdict;
 use uuid::Uuid;
 
-use crate::limiter::Decision;
+use crate::call::Decision;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
