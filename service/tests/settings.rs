@@ -233,3 +233,15 @@ fn off_loopback_without_tls_is_warned_about() {
     let settings = with("open", "listeners: {grpc: {address: '0.0.0.0:8081'}}", &[]).unwrap();
     assert!(settings.warnings[0].contains("listeners.grpc"), "{:?}", settings.warnings);
 }
+
+#[test]
+fn a_shared_store_without_a_count_of_replicas_is_warned_about() {
+    let warned = |text: &str| {
+        let settings = with("count", text, &[]).unwrap();
+        settings.warnings.iter().any(|warning| warning.contains("replicas.count"))
+    };
+    assert!(warned("store: {url: 'valkey://127.0.0.1:6379'}"));
+    assert!(warned("{store: {url: 'valkey://127.0.0.1:6379'}, replicas: {rank: 0}}"));
+    assert!(!warned("{store: {url: 'valkey://127.0.0.1:6379'}, replicas: {count: 1}}"));
+    assert!(!warned("store: memory"));
+}

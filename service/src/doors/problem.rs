@@ -95,6 +95,12 @@ fn why(verdict: &Verdict, reason: Reason) -> String {
             let seconds = wait.to_seconds_up();
             format!("limit `{limit}` lets this request pass again in {seconds} s")
         }
+        // What a door could not read it describes itself; this is what the limiter refuses.
+        (Reason::InvalidRequest, _) => {
+            "more limits apply than one request may have; a path that cannot be normalised matches \
+             them all"
+                .to_owned()
+        }
         (reason, _) => reason.as_str().replace('_', " "),
     }
 }

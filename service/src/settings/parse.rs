@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{Map, Value};
+use config::{Map, Value, ValueKind};
 use ipnet::IpNet;
 
 use super::reader::{Section, SettingRow, Walk};
@@ -29,6 +29,15 @@ pub(super) fn parse(walk: &Walk, table: Map<String, Value>) -> Option<Settings> 
         "allow",
         &[("allow", Unmatched::Allow), ("deny", Unmatched::Deny)],
     );
+    let counted =
+        matches!(root.peek("replicas"), Some(ValueKind::Table(t)) if t.contains_key("count"));
+    if matches!(store, Some((super::StoreSettings::Valkey(_), _))) && !counted {
+        warnings.push(
+            "no replicas.count: while the store is away each replica passes the whole of a limit \
+             that is `local`; set it to the number of replicas, and replicas.rank on each"
+                .to_owned(),
+        );
+    }
     let replicas = replicas(&mut root);
     let mut mapped = root.section("attributes");
     let attributes = origins::read(&mut mapped);

@@ -156,6 +156,11 @@ fn random_secret(root: &Section<'_>) -> Option<Secret> {
 /// Takes a URL apart. The errors never repeat it: it may hold a password.
 fn parse_url(text: &str) -> Result<ParsedUrl, String> {
     let form = "must be memory or valkey://HOST:PORT";
+    if text == "memory" {
+        return Err(
+            "must be valkey://HOST:PORT; for the embedded store write `store: memory`".into()
+        );
+    }
     let (scheme, rest) = text.split_once("://").ok_or(form)?;
     match scheme {
         "valkey" | "redis" => {}

@@ -22,8 +22,7 @@ const TABLE: [Row; 7] = [
     Row { name: PROTO, code: &[], tests: &[] },
     Row { name: SERVICE, code: &[LIMITS, PROTO], tests: &[] },
     Row { name: CLIENT, code: &[LIMITS, PROTO], tests: &[SERVICE] },
-    // The verdicts that the client hands out are types of `limits`.
-    Row { name: LOADTEST, code: &[CLIENT, PROTO, LIMITS], tests: &[SERVICE] },
+    Row { name: LOADTEST, code: &[CLIENT, PROTO], tests: &[SERVICE] },
     Row {
         name: "sluicegate-benches",
         code: &[LIMITS, PROTO, SERVICE, CLIENT, LOADTEST],
