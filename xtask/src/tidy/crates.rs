@@ -22,7 +22,7 @@ const TABLE: [Row; 7] = [
     Row { name: PROTO, code: &[], tests: &[] },
     Row { name: SERVICE, code: &[LIMITS, PROTO], tests: &[] },
     Row { name: CLIENT, code: &[LIMITS, PROTO], tests: &[SERVICE] },
-    Row { name: LOADTEST, code: &[CLIENT, PROTO], tests: &[SERVICE] },
+    Row { name: LOADTEST, code: &[CLIENT, PROTO], tests: &[SERVICE, LIMITS] },
     Row {
         name: "sluicegate-benches",
         code: &[LIMITS, PROTO, SERVICE, CLIENT, LOADTEST],
