@@ -65,8 +65,8 @@ impl Client {
         bounded(inner.check(message), within).await?.try_into()
     }
 
-    /// Asks whether [`Self::check`] would pass now, and takes nothing; what remains is what is
-    /// there before the request.
+    /// Asks what [`Self::check`] would answer now, and takes nothing. Only `reset` is that of
+    /// before the request.
     ///
     /// # Errors
     /// As for [`Self::check`].

@@ -96,8 +96,8 @@ impl Limiter {
         self.decide(call, Op::Take).await
     }
 
-    /// Tells whether [`Limiter::check`] would pass, and takes nothing; what remains is what is
-    /// there before the request.
+    /// Tells what [`Limiter::check`] would answer, and takes nothing. Only `reset` is that of
+    /// before the request.
     pub async fn peek(&self, call: Call) -> Decision {
         self.decide(call, Op::Look).await
     }

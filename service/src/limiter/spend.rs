@@ -237,8 +237,23 @@ impl Way<'_> {
         .collect()
     }
 
+    /// The replies to a look that would pass, with what would be left if it had taken.
+    fn as_if_taken(&self, replies: &[Reply]) -> Vec<Reply> {
+        let each = self.charges.iter().zip(&self.backing).zip(replies);
+        each.map(|((charge, backing), reply)| {
+            // A shadow limit that would deny is not charged, nor is one that nobody counts.
+            let counted = matches!(backing, Backing::Store | Backing::Local);
+            let taken = if counted && reply.allowed { charge.tokens } else { Tokens::ZERO };
+            Reply { left: Tokens::new(reply.left.get().saturating_sub(taken.get())), ..*reply }
+        })
+        .collect()
+    }
+
     fn verdict(&self, replies: &[Reply]) -> Verdict {
         let mut verdict = Verdict::of(&self.charges, replies);
+        if self.op == Op::Look && verdict.allowed {
+            verdict = Verdict::of(&self.charges, &self.as_if_taken(replies));
+        }
         for (limit, backing) in verdict.limits.iter_mut().zip(&self.backing) {
             limit.degraded = *backing != Backing::Store;
             verdict.degraded |= limit.degraded;

@@ -12,6 +12,7 @@ use sluicegate::store::Store;
 use sluicegate::telemetry::TraceParent;
 use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::memory::Memory;
+use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::{Reason, Verdict};
 
 use crate::server::{settings, shared};
@@ -27,18 +28,21 @@ fn replica(limits: &str, store: Store, count: u32, rank: Option<u32>) -> Limiter
 }
 
 async fn check(limiter: &Limiter, path: &str) -> Verdict {
+    limiter.check(call(path)).await.verdict
+}
+
+fn call(path: &str) -> Call {
     let mut attributes = AttributesBuilder::new();
     for (name, value) in [("tenant_id", "acme"), ("method", "GET"), ("path", path)] {
         attributes.set(name, value).unwrap();
     }
-    let call = Call {
+    Call {
         attributes: attributes.finish(),
         cost: None,
         deadline: None,
         door: Door::Grpc,
         trace: TraceParent::NONE,
-    };
-    limiter.check(call).await.verdict
+    }
 }
 
 /// How many of `calls` pass; each answer is marked as degraded.
@@ -165,6 +169,43 @@ rate_limits:
         assert_eq!(left(&check(&replica, "/").await), (true, (98, true), (0, false)));
         for _ in 0..3 {
             assert_eq!(left(&check(&replica, "/").await), (false, (98, true), (0, false)));
+        }
+    });
+}
+
+#[test]
+fn a_peek_answers_what_a_check_would_and_takes_nothing() {
+    const LIMITS: &str = "
+rate_limits:
+  default: { key: tenant_id, limit: 50, window: 1h }
+  few: { match: GET /few, key: tenant_id, limit: 1, window: 1h }
+  bucket: { algorithm: token_bucket, limit: 40, window: 1h, cost: 3 }
+  aligned: { algorithm: fixed_window, limit: 45, window: 1d, cost: 2 }
+  trial: { limit: 1, window: 1h, cost: 2, mode: shadow }
+  open: { limit: 30, window: 1h, on_store_failure: allow }
+  closed: { match: GET /closed, limit: 30, window: 1h, on_store_failure: deny }
+";
+    let told = |verdict: &Verdict| {
+        let each = verdict.limits.iter().map(|l| (l.allowed, l.remaining.get(), l.degraded));
+        let limits: Vec<_> = each.collect();
+        (verdict.allowed, verdict.reason, verdict.binding, verdict.remaining(), limits)
+    };
+    run(async {
+        let server = ValkeyServer::start(&[]);
+        let counted = replica(LIMITS, store(server.port(), PATIENCE), 1, Some(0));
+        let memory = Store::Memory(Arc::new(Memory::new(1_000)));
+        let memory = replica(LIMITS, memory, 1, Some(0));
+        // Nobody listens on port 1.
+        let degraded = replica(LIMITS, store(1, Duration::from_millis(50)), 1, Some(0));
+        for limiter in [counted, memory, degraded] {
+            let first = limiter.peek(call("/few")).await.verdict;
+            assert_eq!((first.allowed, first.limit_name()), (true, Some("few")), "{first:?}");
+            assert_eq!(first.remaining().map(Tokens::get), Some(0), "{first:?}");
+            for path in ["/few", "/few", "/closed", "/other"] {
+                let peeked = limiter.peek(call(path)).await.verdict;
+                assert_eq!(told(&limiter.peek(call(path)).await.verdict), told(&peeked));
+                assert_eq!(told(&check(&limiter, path).await), told(&peeked), "{path}");
+            }
         }
     });
 }
