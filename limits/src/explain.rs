@@ -1,16 +1,18 @@
 //! Why a request would pass or not: each limit of the policy, whether it applies and why.
 //!
-//! Offline, on fresh counters, through the same matching, charges and decision as a real request.
+//! Offline, on fresh counters, through the same matching, charges and decision as a real request;
+//! or beside a verdict that the service gave.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::attributes::Attributes;
-use crate::charge::{Charge, KeySecret};
+use crate::charge::KeySecret;
 use crate::counter::{Counter, Op, Wait};
-use crate::decide::{Key, Reply, decide};
+use crate::decide::{Key, decide};
 use crate::matching::{CostFrom, NotApplied, Request};
 use crate::policy::units::window_text;
 use crate::policy::{DEFAULT, Limit, Place, Policy, UNAUTHENTICATED};
@@ -34,8 +36,14 @@ pub struct Explanation {
     pub retry_after_ms: Option<Option<u64>>,
     /// The policy that was asked.
     pub policy_revision: String,
+    /// Whether a limit answered without the shared store; absent where none did.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub degraded: bool,
     /// Every limit of the policy, in its order.
     pub limits: Vec<LimitExplanation>,
+    /// Whether all counters were fresh.
+    #[serde(skip)]
+    pub fresh: bool,
 }
 
 /// What one limit has to do with a request.
@@ -54,15 +62,15 @@ pub struct LimitExplanation {
     /// The length of its window.
     pub window_ms: u64,
     /// How it counts.
-    pub algorithm: &'static str,
+    pub algorithm: Cow<'static, str>,
     /// What a denial does.
-    pub mode: &'static str,
+    pub mode: Cow<'static, str>,
     /// Tokens that the request costs; `None` where the limit does not apply.
     pub cost: Option<u64>,
     /// Where the cost comes from.
     pub cost_from: Option<String>,
-    /// Tokens used before the request: 0, as counters are fresh.
-    pub used: u64,
+    /// Tokens used before the request: 0 on fresh counters; `None` where nobody knows.
+    pub used: Option<u64>,
     /// Tokens left after the request; `None` where the limit does not apply.
     pub remaining: Option<u64>,
     /// Where the limit is written.
@@ -88,7 +96,8 @@ pub fn explain(
     let request = policy.request(attributes, cost);
     let limits = policy.limits().iter().map(|limit| {
         let decided = charges.iter().zip(&replies).find(|(charge, _)| charge.limit.id == limit.id);
-        LimitExplanation::of(limit, &request, decided)
+        let remaining = decided.map(|(_, reply)| reply.left);
+        LimitExplanation::of(limit, &request, Some(Tokens::ZERO), remaining)
     });
     Explanation {
         allowed: verdict.allowed,
@@ -97,12 +106,49 @@ pub fn explain(
         remaining: verdict.remaining().map(Tokens::get),
         retry_after_ms: verdict.retry_after().map(Wait::to_millis_up),
         policy_revision: policy.revision().to_owned(),
+        degraded: false,
         limits: limits.collect(),
+        fresh: true,
     }
 }
 
+/// Explains what the limits of the policy have to do with a request that got this verdict, in
+/// their order. At most `most` of them, before all those that the verdict is about.
+///
+/// What was used is told of limits that the store answered for.
+#[must_use]
+pub fn explain_verdict(
+    policy: &Policy,
+    attributes: &Attributes,
+    cost: Option<Tokens>,
+    verdict: &Verdict,
+    most: usize,
+) -> Vec<LimitExplanation> {
+    let request = policy.request(attributes, cost);
+    let mut said = verdict.limits.iter().peekable();
+    let mut room_for_others = most.saturating_sub(verdict.limits.len());
+    let explained = policy.limits().iter().filter_map(|limit| {
+        let Some(said) = said.next_if(|said| said.name == limit.name) else {
+            room_for_others = room_for_others.checked_sub(1)?;
+            return Some(LimitExplanation::of(limit, &request, None, None));
+        };
+        let charged = verdict.allowed && said.allowed;
+        let taken = if charged { limit.cost_of(&request).0 } else { Tokens::ZERO };
+        let left_before = said.remaining.plus(taken).get();
+        let used = Tokens::new(said.limit.get().saturating_sub(left_before));
+        let used = (!said.degraded).then_some(used);
+        Some(LimitExplanation::of(limit, &request, used, Some(said.remaining)))
+    });
+    explained.take(most).collect()
+}
+
 impl LimitExplanation {
-    fn of(limit: &Limit, request: &Request<'_>, decided: Option<(&Charge<'_>, &Reply)>) -> Self {
+    fn of(
+        limit: &Limit,
+        request: &Request<'_>,
+        used: Option<Tokens>,
+        remaining: Option<Tokens>,
+    ) -> Self {
         let applies = limit.applies(request);
         let (cost, from) = limit.cost_of(request);
         Self {
@@ -115,12 +161,12 @@ impl LimitExplanation {
             key: limit.key.clone(),
             limit: limit.capacity().get(),
             window_ms: limit.window.to_millis_up(),
-            algorithm: limit.algorithm.as_str(),
-            mode: limit.mode.as_str(),
+            algorithm: limit.algorithm.as_str().into(),
+            mode: limit.mode.as_str().into(),
             cost: applies.is_ok().then_some(cost.get()),
             cost_from: applies.is_ok().then(|| cost_text(from)),
-            used: 0,
-            remaining: decided.map(|(_, reply)| reply.left.get()),
+            used: used.map(Tokens::get),
+            remaining: remaining.map(Tokens::get),
             source: limit.place.clone(),
         }
     }
@@ -187,13 +233,16 @@ impl fmt::Display for Explanation {
                 if let Some(name) = name {
                     write!(f, " by `{name}`")?;
                 }
-                match self.retry_after_ms.flatten() {
-                    Some(wait) => write!(f, ", passes in {wait} ms")?,
-                    None => write!(f, ", never passes")?,
+                match self.retry_after_ms {
+                    Some(Some(wait)) => write!(f, ", passes in {wait} ms")?,
+                    Some(None) => write!(f, ", never passes")?,
+                    None => {}
                 }
             }
         }
-        writeln!(f, " (policy {}, fresh counters)", self.policy_revision)?;
+        let fresh = if self.fresh { ", fresh counters" } else { "" };
+        let degraded = if self.degraded { ", degraded: without the store" } else { "" };
+        writeln!(f, " (policy {}{fresh}{degraded})", self.policy_revision)?;
         self.limits.iter().try_for_each(|limit| write!(f, "\n{limit}\n"))
     }
 }

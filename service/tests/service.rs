@@ -67,6 +67,48 @@ fn explain_answers_with_its_exit_code() {
 }
 
 #[test]
+fn a_running_service_explains_in_the_form_of_the_offline_command() {
+    let service = Service::start(&["--limits", &quickstart()], &[]);
+    let taken = service.check(
+        r#"{"attributes": {"tenant_id": "acme", "authenticated": true, "method": "POST",
+            "path": "/v1/reports/export"}, "cost": 5}"#,
+        "",
+    );
+    assert_eq!(taken["allowed"], true, "{taken}");
+    let explain = |from: [&str; 2], output: &str| {
+        let request = ["explain", "POST /v1/reports/export", "tenant_id=acme"];
+        let more = ["authenticated=true", from[0], from[1], "-o", output];
+        let (code, out, err) = run(&[&request[..], &more].concat());
+        assert_eq!((code, err.as_str()), (0, ""), "{out}");
+        assert!(!out.contains("acme"), "no value of a request is shown: {out}");
+        out
+    };
+    let limits = quickstart();
+    let (online, offline) = (["--server", &service.grpc], ["--limits", &limits]);
+    let json = |from| serde_json::from_str::<serde_json::Value>(&explain(from, "json")).unwrap();
+    let (mut live, fresh) = (json(online), json(offline));
+    assert_eq!(
+        (&live["limit_name"], &live["remaining"]),
+        (&"expensive_exports".into(), &14.into())
+    );
+    let numbers = |limit: &serde_json::Value| (limit["used"].as_u64(), limit["remaining"].as_u64());
+    let each: Vec<_> = live["limits"].as_array().unwrap().iter().map(numbers).collect();
+    assert_eq!(each, [(Some(5), Some(1194)), (Some(5), Some(14)), (None, None)]);
+    // All but the numbers is what the offline command says.
+    live["remaining"] = fresh["remaining"].clone();
+    for at in 0..3 {
+        for number in ["used", "remaining"] {
+            live["limits"][at][number] = fresh["limits"][at][number].clone();
+        }
+    }
+    assert_eq!(live, fresh);
+    let text = explain(online, "text");
+    let text = text.replace("14 of", "19 of").replace("1194 of", "1199 of");
+    let text = text.replace("14 left after", "19 left after");
+    assert_eq!(text, explain(offline, "text").replace(", fresh counters", ""));
+}
+
+#[test]
 fn each_kind_of_trouble_has_its_exit_code() {
     let folder = folder("codes");
     let bad = file(&folder, "bad.yaml", "rate_limits: {a: 1}").display().to_string();

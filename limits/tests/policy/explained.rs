@@ -1,9 +1,14 @@
 //! Explanations: the stable JSON, the reasons, and the plain list.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
-use sluicegate_limits::explain::{Explanation, explain};
+use sluicegate_limits::counter::Op;
+use sluicegate_limits::decide::decide;
+use sluicegate_limits::explain::{Explanation, explain, explain_verdict};
 use sluicegate_limits::policy::{Policy, SourceFile};
 use sluicegate_limits::time::{Timestamp, Tokens};
+use sluicegate_limits::verdict::Verdict;
 
 use crate::{policy, request};
 
@@ -177,6 +182,34 @@ the request has `ip_address`
     );
     assert_eq!(text, expected);
     assert!(!text.contains("192.0.2.1"), "no value of a request is shown");
+}
+
+#[test]
+fn a_verdict_is_explained_with_what_was_used_before_it() {
+    let policy = policy(
+        "rate_limits:
+  off: { mode: disabled, limit: 1, window: 1s }
+  a: { limit: 50, window: 1s }
+  b: { limit: 5, window: 1s, cost: 3 }
+  trial: { limit: 1, window: 1s, cost: 2, mode: shadow }",
+    );
+    let charges = policy.charges(&request(&[]), None, &crate::secret(), NOW);
+    let asks: Vec<_> = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
+    let mut counters = HashMap::new();
+    let mut explained = |degraded: bool, most| {
+        let replies = decide(&mut counters, &asks, NOW).unwrap().replies;
+        let mut verdict = Verdict::of(&charges, &replies);
+        verdict.limits[0].degraded = degraded;
+        let limits = explain_verdict(&policy, &request(&[]), None, &verdict, most);
+        limits.into_iter().map(|l| (l.name, l.used, l.remaining)).collect::<Vec<_>>()
+    };
+    let said = |name: &str, used, remaining| (name.to_owned(), used, remaining);
+    let off = said("off", None, None);
+    let trial = said("trial", Some(0), Some(1));
+    let first = [said("a", Some(0), Some(49)), said("b", Some(0), Some(2)), trial.clone()];
+    assert_eq!(explained(false, 4), [&[off][..], &first].concat());
+    // What is denied takes nothing, of a degraded answer nobody knows, and room is for what counts.
+    assert_eq!(explained(true, 3), [said("a", None, Some(49)), said("b", Some(3), Some(2)), trial]);
 }
 
 /// The index may only leave out what does not apply: explanations ask every limit.

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
-use sluicegate_limits::explain::explain;
+use sluicegate_limits::explain::{Explanation, LimitExplanation, explain};
+use sluicegate_limits::policy::Place;
 use sluicegate_limits::policy::units::MAX_COST;
 use sluicegate_limits::time::Tokens;
 use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 use sluicegate_proto::v1::{
-    Attribute, CheckRequest, CheckResponse, LimitVerdict, Mode, RetryAfter, attribute, retry_after,
+    Attribute, CheckRequest, CheckResponse, ExplainedLimit, RetryAfter, attribute, retry_after,
 };
 
 use super::{Exit, Output, check, complain, print};
@@ -72,9 +72,13 @@ fn offline(command: &Explain, request: &Request) -> Exit {
         }
     };
     let answer = explain(&policy, &request.attributes, request.cost, clock::now());
+    show(command, &answer)
+}
+
+fn show(command: &Explain, answer: &Explanation) -> Exit {
     match command.output {
-        Output::Json => print(&super::json(&answer)),
-        Output::Text => print(&answer),
+        Output::Json => print(&super::json(answer)),
+        Output::Text => print(answer),
     }
     if answer.allowed { Exit::Yes } else { Exit::No }
 }
@@ -89,11 +93,10 @@ fn online(command: &Explain, request: &Request, address: &str) -> Exit {
     });
     match asked {
         Ok(answer) => {
-            match command.output {
-                Output::Json => print(&super::json(&to_json(&answer))),
-                Output::Text => print(&to_text(&answer)),
+            for trouble in troubles(&answer) {
+                complain(&trouble);
             }
-            if answer.allowed { Exit::Yes } else { Exit::No }
+            show(command, &explanation(answer))
         }
         Err(message) => {
             complain(&format_args!("error: {address}: {message}"));
@@ -145,70 +148,62 @@ impl Request {
     }
 }
 
-fn to_json(answer: &CheckResponse) -> Value {
-    let limits = answer.limits.iter().map(|limit| {
-        json!({
-            "name": limit.name, "applies": true, "mode": mode(limit), "limit": limit.limit,
-            "window_ms": window_ms(limit), "used": limit.limit.saturating_sub(limit.remaining),
-            "remaining": limit.remaining, "allowed": limit.allowed,
-            "retry_after_ms": millis(limit.retry_after.as_ref()),
-        })
-    });
-    let mut all = json!({
-        "allowed": answer.allowed, "limit_name": answer.limit_name, "remaining": answer.remaining,
-        "policy_revision": answer.policy_revision, "degraded": answer.degraded,
-        "limits": limits.collect::<Vec<_>>(),
-    });
-    if let (false, Some(fields)) = (answer.allowed, all.as_object_mut()) {
-        fields.insert("reason".to_owned(), json!(answer.reason));
-        fields.insert("retry_after_ms".to_owned(), json!(millis(answer.retry_after.as_ref())));
+/// What the explanation itself does not say, for people.
+fn troubles(answer: &CheckResponse) -> Vec<String> {
+    let mut all = Vec::new();
+    if !answer.detail.is_empty() {
+        all.push(format!("the service: {}", answer.detail));
+    }
+    if answer.explained_left_out > 0 {
+        all.push(format!("{} further limits are not listed", answer.explained_left_out));
     }
     all
 }
 
-fn to_text(answer: &CheckResponse) -> String {
-    use std::fmt::Write as _;
-    let mut text = if answer.allowed {
-        "would pass".to_owned()
-    } else {
-        format!("would be denied: {}", answer.reason)
-    };
-    if let Some(name) = &answer.limit_name {
-        let _ = write!(text, ", bound by {name}");
+/// The explanation in the service's answer, in the one form that explanations have.
+fn explanation(answer: CheckResponse) -> Explanation {
+    Explanation {
+        allowed: answer.allowed,
+        reason: (!answer.allowed).then_some(answer.reason),
+        limit_name: answer.limit_name,
+        remaining: answer.remaining,
+        retry_after_ms: answer.retry_after.map(|wait| millis(&wait)),
+        policy_revision: answer.policy_revision,
+        degraded: answer.degraded,
+        limits: answer.explained.into_iter().map(limit).collect(),
+        fresh: false,
     }
-    let _ = write!(text, " (policy revision {})", answer.policy_revision);
-    if answer.degraded {
-        text.push_str("\nthe store did not answer: this is a degraded answer");
-    }
-    for limit in &answer.limits {
-        let LimitVerdict { name, limit: most, remaining, .. } = limit;
-        let verdict = if limit.allowed { "allows" } else { "denies" };
-        let _ = write!(text, "\n  {name} ({}): {verdict}, {remaining} of {most} left", mode(limit));
-        match millis(limit.retry_after.as_ref()) {
-            Some(wait) => text.push_str(&format!(", again in {wait} ms")),
-            None if limit.retry_after.is_some() => text.push_str(", never at this cost"),
-            None => {}
-        }
-    }
-    text
 }
 
-fn mode(limit: &LimitVerdict) -> &'static str {
-    if limit.mode() == Mode::Shadow { "shadow" } else { "enforce" }
+fn limit(limit: ExplainedLimit) -> LimitExplanation {
+    LimitExplanation {
+        name: limit.name,
+        applies: limit.applies,
+        why: limit.why,
+        key: limit.key,
+        limit: limit.limit,
+        window_ms: limit.window.as_ref().map_or(0, millis_of),
+        algorithm: limit.algorithm.into(),
+        mode: limit.mode.into(),
+        cost: limit.cost,
+        cost_from: limit.cost_from,
+        used: limit.used,
+        remaining: limit.remaining,
+        source: Place { file: limit.file, line: limit.line },
+    }
 }
 
-fn window_ms(limit: &LimitVerdict) -> i64 {
-    limit.window.map_or(0, |w| w.seconds * 1_000 + i64::from(w.nanos) / 1_000_000)
-}
-
-/// The wait in milliseconds, rounded up; nothing for never.
-fn millis(retry: Option<&RetryAfter>) -> Option<u64> {
-    match retry?.wait.as_ref()? {
-        retry_after::Wait::After(wait) => {
-            let whole = u64::try_from(wait.seconds).unwrap_or(0).saturating_mul(1_000);
-            let part = wait.nanos.max(0).unsigned_abs().div_ceil(1_000_000);
-            Some(whole.saturating_add(u64::from(part)))
-        }
+/// The wait in milliseconds; nothing for never.
+fn millis(retry: &RetryAfter) -> Option<u64> {
+    match retry.wait.as_ref()? {
+        retry_after::Wait::After(wait) => Some(millis_of(wait)),
         retry_after::Wait::Never(_) => None,
     }
+}
+
+/// Whole milliseconds, rounded up.
+fn millis_of(duration: &prost_types::Duration) -> u64 {
+    let whole = u64::try_from(duration.seconds).unwrap_or(0).saturating_mul(1_000);
+    let part = duration.nanos.max(0).unsigned_abs().div_ceil(1_000_000);
+    whole.saturating_add(u64::from(part))
 }

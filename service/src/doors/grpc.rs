@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
+use sluicegate_limits::explain::explain_verdict;
 use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::Reason;
 use sluicegate_proto::ext_authz::authorization_server::AuthorizationServer;
@@ -21,13 +22,15 @@ use tonic_health::pb::health_server::HealthServer;
 use super::ext_authz::{Definite, ExtAuthz};
 use super::health::HealthDoor;
 use super::{Caller, Common, ReflectionError};
-use crate::call::Door;
+use crate::call::{Call, Door};
 use crate::limiter::Limiter;
 
 mod encode;
 
 /// The most checks of one batch.
 const MAX_BATCH: usize = 32;
+/// The most limits that a Peek explains.
+const MAX_EXPLAINED: usize = 1_000;
 
 struct Native {
     limiter: Limiter,
@@ -111,9 +114,22 @@ impl Native {
             Ok((attributes, cost)) => caller.call(Door::Grpc, attributes, cost),
             Err(detail) => return self.refuse(Reason::InvalidRequest, caller, detail),
         };
-        let decision =
-            if peek { self.limiter.peek(call).await } else { self.limiter.check(call).await };
-        encode::response(&decision, String::new())
+        if peek {
+            return self.explain(call).await;
+        }
+        encode::response(&self.limiter.check(call).await, String::new())
+    }
+
+    /// What a check would answer, and why.
+    async fn explain(&self, call: Call) -> CheckResponse {
+        let decision = self.limiter.peek(call.clone()).await;
+        let (policy, verdict) = (&decision.policy, &decision.verdict);
+        let limits = explain_verdict(policy, &call.attributes, call.cost, verdict, MAX_EXPLAINED);
+        let mut response = encode::response(&decision, String::new());
+        response.explained = encode::explained(limits);
+        let left_out = policy.limits().len().saturating_sub(response.explained.len());
+        response.explained_left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+        response
     }
 
     fn refuse(&self, reason: Reason, caller: Caller, detail: String) -> CheckResponse {

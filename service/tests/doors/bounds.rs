@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 
+use crate::asking::Question;
 use crate::http2::{Frame, GOAWAY, PREFACE, RST_STREAM, Raw, SETTINGS};
 use crate::server::{PATIENCE, TestServer};
 
@@ -108,6 +109,26 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     slow.write_all(head.as_bytes()).await.unwrap();
     let answer = String::from_utf8(read_to_end(&mut slow).await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_peek_explains_a_thousand_limits_those_that_apply_among_them() {
+    let many: String = (0..1_100)
+        .map(|n| format!("  l{n}: {{ match: GET /{n}, limit: 9, window: 1h }}\n"))
+        .collect();
+    let limits = format!("rate_limits:\n{many}  last: {{ limit: 5, window: 1h }}\n");
+    let server = TestServer::start(&limits, |_| {});
+    let mut client = SluicegateClient::new(server.channel().await);
+    let checked = client.check(Question::get("/b").native()).await.unwrap().into_inner();
+    assert!(checked.explained.is_empty() && checked.explained_left_out == 0, "{checked:?}");
+    let peeked = client.peek(Question::get("/b").native()).await.unwrap().into_inner();
+    assert_eq!((peeked.remaining, peeked.limits.len()), (Some(3), 1));
+    assert_eq!((peeked.explained.len(), peeked.explained_left_out), (1_000, 101));
+    let [first, .., last] = &peeked.explained[..] else { panic!("{peeked:?}") };
+    assert_eq!((first.name.as_str(), first.applies, first.used), ("l0", false, None));
+    assert_eq!((last.name.as_str(), last.applies), ("last", true));
+    assert_eq!((last.used, last.remaining, last.cost), (Some(1), Some(3), Some(1)));
+    assert!(!format!("{:?}", peeked.explained).contains("192.0.2.1"));
 }
 
 #[tokio::test]
