@@ -23,6 +23,17 @@ pub enum Door {
     Http,
 }
 
+/// Which method a caller called; Envoy's door and the one for JSON have `Check` alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Decides, and takes what the request costs.
+    Check,
+    /// Decides as one of several, and takes what the request costs.
+    CheckBatch,
+    /// Tells what `Check` would answer: it decides nothing and takes nothing.
+    Peek,
+}
+
 /// One request, decoded by a door.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -34,6 +45,8 @@ pub struct Call {
     pub deadline: Option<Instant>,
     /// Through which door it came.
     pub door: Door,
+    /// By which of its methods.
+    pub method: Method,
     /// The caller's trace context.
     pub trace: TraceParent,
 }

@@ -16,7 +16,7 @@ use sluicegate_limits::policy::units::MAX_COST;
 use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::Verdict;
 
-use crate::call::{Call, Door};
+use crate::call::{Call, Door, Method};
 use crate::lifecycle::Lifecycle;
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
@@ -120,7 +120,8 @@ impl Caller {
     }
 
     const fn call(self, door: Door, attributes: Attributes, cost: Option<Tokens>) -> Call {
-        Call { attributes, cost, deadline: self.deadline, door, trace: self.trace }
+        let Self { deadline, trace, .. } = self;
+        Call { attributes, cost, deadline, door, method: Method::Check, trace }
     }
 
     /// A request of which nothing but the caller is known.

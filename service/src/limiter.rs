@@ -14,7 +14,7 @@ use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Mode, Policy};
 use sluicegate_limits::verdict::Reason;
 
-use crate::call::{Call, Decision, decision_id};
+use crate::call::{Call, Decision, Method, decision_id};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::record::Recorder;
@@ -91,15 +91,16 @@ impl Limiter {
         Self { shared, store, seen: Arc::default() }
     }
 
-    /// Decides one request and takes what it costs: all of its charges, or none.
+    /// Decides one request and takes what it costs: all of its charges, or none. A Peek gets the
+    /// same answer and takes nothing; only its `reset` is that of before the request.
     pub async fn check(&self, call: Call) -> Decision {
-        self.decide(call, Op::Take).await
-    }
-
-    /// Tells what [`Limiter::check`] would answer, and takes nothing. Only `reset` is that of
-    /// before the request.
-    pub async fn peek(&self, call: Call) -> Decision {
-        self.decide(call, Op::Look).await
+        let began = clock::instant();
+        let policy = self.policy();
+        let spent = match InFlight::enter(&self.shared.in_flight) {
+            Some(_place) => self.judge(&policy, &call).await,
+            None => Spent::refused(Reason::Overloaded),
+        };
+        self.answer(&call, policy, spent, began)
     }
 
     /// A refusal that no limit decided: a bad request, or a caller that is not trusted.
@@ -115,18 +116,8 @@ impl Limiter {
         self.shared.policy.load_full()
     }
 
-    async fn decide(&self, call: Call, op: Op) -> Decision {
-        let began = clock::instant();
-        let policy = self.policy();
-        let spent = match InFlight::enter(&self.shared.in_flight) {
-            Some(_place) => self.judge(&policy, &call, op).await,
-            None => Spent::refused(Reason::Overloaded),
-        };
-        self.answer(&call, policy, spent, began)
-    }
-
     /// What the request owes, and whether all of it can be taken.
-    async fn judge(&self, policy: &Policy, call: &Call, op: Op) -> Spent {
+    async fn judge(&self, policy: &Policy, call: &Call) -> Spent {
         let charges = |now| policy.charges(&call.attributes, call.cost, &self.shared.secret, now);
         let now = self.store.now();
         let owed = charges(now);
@@ -137,16 +128,19 @@ impl Limiter {
         if unmatched && self.shared.unmatched == Unmatched::Deny {
             return Spent::refused(Reason::NoLimitApplies);
         }
+        let op = if call.method == Method::Peek { Op::Look } else { Op::Take };
         self.spend(owed, now, charges, op, call.deadline).await
     }
 
-    /// Gives the answer its id, counts and records it.
+    /// Gives the answer its id, and leaves behind what its method does.
     fn answer(&self, call: &Call, policy: Arc<Policy>, spent: Spent, began: Instant) -> Decision {
         let now = clock::now();
         let Spent { verdict, store_time } = spent;
         let took = clock::instant().saturating_duration_since(began);
         let decision = Decision { id: decision_id(now), verdict, policy, now, store_time, took };
-        self.shared.metrics.decided(call.door, &decision);
+        if call.method != Method::Peek {
+            self.shared.metrics.decided(call.door, &decision);
+        }
         self.shared.recorder.record(call, &decision);
         decision
     }

@@ -1,7 +1,8 @@
 //! What each request leaves behind: a decision record, and a span where spans are exported.
 //!
-//! Every denial is recorded, and a sampled share of the rest. A request builds its record and
-//! hands it to a thread that writes; where too many wait, the record is dropped and counted.
+//! Every denial is recorded, and a sampled share of the rest; a Peek decides nothing and leaves only
+//! a span. A request builds its record and hands it to a thread that writes; where too many wait,
+//! the record is dropped and counted.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::time::{Timestamp, Tokens};
 
-use crate::call::{Call, Decision};
+use crate::call::{Call, Decision, Method};
 use crate::doors::status;
 use crate::metrics::Metrics;
 use crate::settings::DecisionRecords;
@@ -128,7 +129,7 @@ impl Recorder {
             trace_id = spans.export(call, decision, &inner.redactor);
         }
         let sampled = || fastrand::f64() < inner.settings.sampled_share;
-        if decision.verdict.allowed && !sampled() {
+        if call.method == Method::Peek || decision.verdict.allowed && !sampled() {
             return;
         }
         if inner.waiting.fetch_add(1, Relaxed) >= inner.settings.max_waiting {

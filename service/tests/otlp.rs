@@ -14,6 +14,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
+use sluicegate_proto::v1;
+use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
@@ -106,6 +108,22 @@ async fn a_denial_is_exported_under_the_callers_trace_and_is_no_error() {
     let span = tokio::time::timeout(PATIENCE, spans.recv()).await.expect("a span").unwrap();
     assert_eq!(record["trace_id"], hex(&span.trace_id));
     assert!(span.parent_span_id.is_empty() || span.parent_span_id == [0; 8]);
+
+    // A native call has the name of its method, and a Peek is no decision.
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", service.grpc));
+    let mut native = SluicegateClient::new(channel.unwrap().connect().await.unwrap());
+    let request = v1::CheckRequest::default();
+    native.peek(request.clone()).await.unwrap();
+    native.check(request.clone()).await.unwrap();
+    native.check_batch(v1::CheckBatchRequest { checks: vec![request] }).await.unwrap();
+    for method in ["Peek", "Check", "CheckBatch"] {
+        let span = tokio::time::timeout(PATIENCE, spans.recv()).await.expect("a span").unwrap();
+        let name = format!("sluicegate.v1.Sluicegate/{method}");
+        assert_eq!((&span.name, attributes(&span)["rpc.method"]), (&name, &text(&name)));
+    }
+    let (_, metrics) = service.get("/metrics");
+    let decided = "sluicegate_decisions_total{door=\"grpc\",verdict=\"allowed\",reason=\"none\"} 2";
+    assert!(metrics.contains(&format!("\n{decided}\n")), "{metrics}");
 
     // The last spans are sent before the end.
     assert_eq!(service.check(body, &sampled)["allowed"], false);

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sluicegate::call::{Call, Decision, Door};
+use sluicegate::call::{Call, Decision, Door, Method};
 use sluicegate::metrics::Metrics;
 use sluicegate::record::{Recorder, Redactor, Writer};
 use sluicegate::settings::{DecisionRecords, Redaction, RedactionMode, Secret};
@@ -77,7 +77,14 @@ fn call() -> Call {
     facts.set("user_id", "ada.lovelace").unwrap().set("tenant_id", "acme-industries").unwrap();
     facts.set("claims.email", "ada@example.org").unwrap();
     let trace = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-    Call { attributes: facts.finish(), cost: None, deadline: None, door: Door::ExtAuthz, trace }
+    Call {
+        attributes: facts.finish(),
+        cost: None,
+        deadline: None,
+        door: Door::ExtAuthz,
+        method: Method::Check,
+        trace,
+    }
 }
 
 fn decision(verdict: Verdict) -> Decision {
@@ -100,6 +107,9 @@ fn denials_are_always_recorded_and_the_rest_by_the_share() {
         let (recorder, writer, metrics) = start(share, 10, lines.clone());
         recorder.record(&call(), &decision(Verdict::of(&[], &[])));
         recorder.record(&call(), &decision(Verdict::refused(Reason::StoreUnavailable)));
+        let peek = Call { method: Method::Peek, ..call() };
+        recorder.record(&peek, &decision(Verdict::of(&[], &[])));
+        recorder.record(&peek, &decision(Verdict::refused(Reason::StoreUnavailable)));
         drop(writer);
         let written = lines.read();
         assert_eq!((written.len(), metrics.records_written.get()), (records, records as u64));

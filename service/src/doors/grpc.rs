@@ -22,7 +22,7 @@ use tonic_health::pb::health_server::HealthServer;
 use super::ext_authz::{Definite, ExtAuthz};
 use super::health::HealthDoor;
 use super::{Caller, Common, ReflectionError};
-use crate::call::{Call, Door};
+use crate::call::{Call, Door, Method};
 use crate::limiter::Limiter;
 
 mod encode;
@@ -72,7 +72,7 @@ impl Sluicegate for Native {
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         let caller = self.caller(&request);
-        Ok(Response::new(self.answer(caller, request.into_inner(), false).await))
+        Ok(Response::new(self.answer(caller, request.into_inner(), Method::Check).await))
     }
 
     async fn check_batch(
@@ -87,7 +87,7 @@ impl Sluicegate for Native {
         }
         // Asked in their order, so each check sees what those before it took, and together, so
         // that a shared store decides them in one call.
-        let asked = checks.into_iter().map(|check| self.answer(caller, check, false));
+        let asked = checks.into_iter().map(|check| self.answer(caller, check, Method::CheckBatch));
         let responses = join_all(asked).await;
         Ok(Response::new(CheckBatchResponse { responses }))
     }
@@ -97,7 +97,7 @@ impl Sluicegate for Native {
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         let caller = self.caller(&request);
-        Ok(Response::new(self.answer(caller, request.into_inner(), true).await))
+        Ok(Response::new(self.answer(caller, request.into_inner(), Method::Peek).await))
     }
 }
 
@@ -106,15 +106,19 @@ impl Native {
         Caller::new(&self.common.grpc, request.metadata().as_ref(), request.extensions())
     }
 
-    async fn answer(&self, caller: Caller, request: CheckRequest, peek: bool) -> CheckResponse {
+    async fn answer(&self, caller: Caller, request: CheckRequest, method: Method) -> CheckResponse {
+        let refuse = |reason, detail| {
+            let call = Call { method, ..caller.unread(Door::Grpc) };
+            encode::response(&self.limiter.refuse(reason, &call), detail)
+        };
         if !caller.trusted {
-            return self.refuse(Reason::UntrustedCaller, caller, String::new());
+            return refuse(Reason::UntrustedCaller, String::new());
         }
         let call = match decode(request) {
-            Ok((attributes, cost)) => caller.call(Door::Grpc, attributes, cost),
-            Err(detail) => return self.refuse(Reason::InvalidRequest, caller, detail),
+            Ok((attributes, cost)) => Call { method, ..caller.call(Door::Grpc, attributes, cost) },
+            Err(detail) => return refuse(Reason::InvalidRequest, detail),
         };
-        if peek {
+        if method == Method::Peek {
             return self.explain(call).await;
         }
         encode::response(&self.limiter.check(call).await, String::new())
@@ -122,7 +126,7 @@ impl Native {
 
     /// What a check would answer, and why.
     async fn explain(&self, call: Call) -> CheckResponse {
-        let decision = self.limiter.peek(call.clone()).await;
+        let decision = self.limiter.check(call.clone()).await;
         let (policy, verdict) = (&decision.policy, &decision.verdict);
         let limits = explain_verdict(policy, &call.attributes, call.cost, verdict, MAX_EXPLAINED);
         let mut response = encode::response(&decision, String::new());
@@ -130,11 +134,6 @@ impl Native {
         let left_out = policy.limits().len().saturating_sub(response.explained.len());
         response.explained_left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
         response
-    }
-
-    fn refuse(&self, reason: Reason, caller: Caller, detail: String) -> CheckResponse {
-        let decision = self.limiter.refuse(reason, &caller.unread(Door::Grpc));
-        encode::response(&decision, detail)
     }
 }
 

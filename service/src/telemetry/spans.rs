@@ -30,7 +30,7 @@ mod exported {
     use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
     use sluicegate_limits::verdict::Reason;
 
-    use crate::call::{Call, Decision, Door};
+    use crate::call::{Call, Decision, Door, Method};
     use crate::doors::status;
     use crate::record::Redactor;
     use crate::telemetry::TraceParent;
@@ -101,7 +101,7 @@ mod exported {
             let start = end.checked_sub(decision.took).unwrap_or(end);
             let builder = self
                 .tracer
-                .span_builder(name(call.door))
+                .span_builder(name(call))
                 .with_kind(SpanKind::Server)
                 .with_start_time(start)
                 .with_attributes(attributes(call, decision, redactor));
@@ -141,11 +141,13 @@ mod exported {
     }
 
     /// Names by OpenTelemetry's conventions for RPC and HTTP servers.
-    const fn name(door: Door) -> &'static str {
-        match door {
-            Door::Grpc => "sluicegate.v1.Sluicegate/Check",
-            Door::ExtAuthz => "envoy.service.auth.v3.Authorization/Check",
-            Door::Http => "POST /v1/check",
+    const fn name(call: &Call) -> &'static str {
+        match (call.door, call.method) {
+            (Door::Grpc, Method::Check) => "sluicegate.v1.Sluicegate/Check",
+            (Door::Grpc, Method::CheckBatch) => "sluicegate.v1.Sluicegate/CheckBatch",
+            (Door::Grpc, Method::Peek) => "sluicegate.v1.Sluicegate/Peek",
+            (Door::ExtAuthz, _) => "envoy.service.auth.v3.Authorization/Check",
+            (Door::Http, _) => "POST /v1/check",
         }
     }
 
@@ -155,7 +157,7 @@ mod exported {
         let mut all = match call.door {
             Door::Grpc | Door::ExtAuthz => vec![
                 KeyValue::new("rpc.system.name", "grpc"),
-                KeyValue::new("rpc.method", name(call.door)),
+                KeyValue::new("rpc.method", name(call)),
                 KeyValue::new("rpc.status_code", "OK"),
             ],
             Door::Http => vec![

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sluicegate::call::{Call, Door};
+use sluicegate::call::{Call, Door, Method};
 use sluicegate::limiter::Limiter;
 use sluicegate::metrics::Metrics;
 use sluicegate::settings::{Replicas, Settings};
@@ -28,10 +28,14 @@ fn replica(limits: &str, store: Store, count: u32, rank: Option<u32>) -> Limiter
 }
 
 async fn check(limiter: &Limiter, path: &str) -> Verdict {
-    limiter.check(call(path)).await.verdict
+    limiter.check(call(path, Method::Check)).await.verdict
 }
 
-fn call(path: &str) -> Call {
+async fn peek(limiter: &Limiter, path: &str) -> Verdict {
+    limiter.check(call(path, Method::Peek)).await.verdict
+}
+
+fn call(path: &str, method: Method) -> Call {
     let mut attributes = AttributesBuilder::new();
     for (name, value) in [("tenant_id", "acme"), ("method", "GET"), ("path", path)] {
         attributes.set(name, value).unwrap();
@@ -41,6 +45,7 @@ fn call(path: &str) -> Call {
         cost: None,
         deadline: None,
         door: Door::Grpc,
+        method,
         trace: TraceParent::NONE,
     }
 }
@@ -198,12 +203,12 @@ rate_limits:
         // Nobody listens on port 1.
         let degraded = replica(LIMITS, store(1, Duration::from_millis(50)), 1, Some(0));
         for limiter in [counted, memory, degraded] {
-            let first = limiter.peek(call("/few")).await.verdict;
+            let first = peek(&limiter, "/few").await;
             assert_eq!((first.allowed, first.limit_name()), (true, Some("few")), "{first:?}");
             assert_eq!(first.remaining().map(Tokens::get), Some(0), "{first:?}");
             for path in ["/few", "/few", "/closed", "/other"] {
-                let peeked = limiter.peek(call(path)).await.verdict;
-                assert_eq!(told(&limiter.peek(call(path)).await.verdict), told(&peeked));
+                let peeked = peek(&limiter, path).await;
+                assert_eq!(told(&peek(&limiter, path).await), told(&peeked));
                 assert_eq!(told(&check(&limiter, path).await), told(&peeked), "{path}");
             }
         }
