@@ -1,8 +1,8 @@
 //! What each request leaves behind: a decision record, and a span where spans are exported.
 //!
-//! Every denial is recorded, and a sampled share of the rest; a Peek decides nothing and leaves only
-//! a span. A request builds its record and hands it to a thread that writes; where too many wait,
-//! the record is dropped and counted.
+//! Every denial is recorded, and a sampled share of the rest; a Peek decides nothing and leaves
+//! only a span. A request builds its record and hands it to a thread that writes; where too many
+//! wait, the record is dropped and counted.
 
 use std::collections::BTreeMap;
 use std::io::Write;
