@@ -77,17 +77,32 @@ impl Memory {
         }
     }
 
-    /// Decides one check, all or nothing, atomically over all its counters.
+    /// Decides one check at `now`, all or nothing, atomically over all its counters.
     ///
     /// # Errors
     /// [`Stale`] where `now` lies outside the edges of a charge; nothing is touched then.
     pub fn decide(&self, check: &[Ask], now: Timestamp) -> Result<Outcome, Stale> {
+        self.decide_on(check, || now)
+    }
+
+    /// Decides like [`Self::decide`] at the instant that `clock` tells once the counters are
+    /// locked. Between callers that run at the same time no counter then sees the clock go back,
+    /// which would let tokens leave early.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn decide_on(
+        &self,
+        check: &[Ask],
+        clock: impl Fn() -> Timestamp,
+    ) -> Result<Outcome, Stale> {
         if let [ask] = check
-            && let Some(decided) = self.decide_known(ask, now)
+            && let Some(decided) = self.decide_known(ask, &clock)
         {
             return decided;
         }
         let mut locked = self.lock(check);
+        let now = clock();
         let routed = self.route(&mut locked, check, now);
         let check = routed.as_deref().unwrap_or(check);
         let decided = decide(&mut locked, check, now);
@@ -106,10 +121,14 @@ impl Memory {
 
     /// The common case, one ask of a counter that lives: one lock, one look-up, and nothing is
     /// allocated but the answer. `None` where the key is new.
-    fn decide_known(&self, ask: &Ask, now: Timestamp) -> Option<Result<Outcome, Stale>> {
+    fn decide_known(
+        &self,
+        ask: &Ask,
+        clock: impl Fn() -> Timestamp,
+    ) -> Option<Result<Outcome, Stale>> {
         let mut shard = self.shards.get(shard_of(ask.key))?.lock();
         let slot = shard.get_mut(&number(ask.key))?;
-        let decided = decide(&mut One(&mut slot.counter), std::slice::from_ref(ask), now);
+        let decided = decide(&mut One(&mut slot.counter), std::slice::from_ref(ask), clock());
         if slot.counter.is_empty() {
             self.forget(&mut shard, ask);
         }
@@ -379,6 +398,21 @@ mod tests {
         assert_eq!(memory.decide(&[stale], Timestamp::new(1)), Err(Stale));
         assert!(memory.is_empty());
         assert!(passes(&memory, 1, 1, 1), "the place of the family is free too");
+    }
+
+    #[test]
+    fn the_clock_is_read_once_the_counters_are_locked() {
+        let memory = Memory::new(10);
+        let (one, other) = (ask(1, 10), ask(2, 10));
+        for check in [&[one][..], &[one], &[one, other], &[one, other]] {
+            let clock = || {
+                for ask in check {
+                    assert!(memory.shards[shard_of(ask.key)].is_locked());
+                }
+                Timestamp::new(5)
+            };
+            memory.decide_on(check, clock).unwrap();
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Store {
     pub async fn decide(&self, check: Check, deadline: Instant) -> Result<StoreAnswer, StoreError> {
         match self {
             Self::Memory(memory) => {
-                let outcome = memory.decide(&check, clock::now());
+                let outcome = memory.decide_on(&check, clock::now);
                 let outcome = outcome.map_err(|_| StoreError::Stale)?;
                 Ok(StoreAnswer { outcome, generation: Timestamp::ZERO })
             }

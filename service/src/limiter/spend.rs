@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sluicegate_limits::charge::{Charge, Charges, LONGEST_HOLD};
 use sluicegate_limits::counter::{Op, Wait};
-use sluicegate_limits::decide::{Ask, Check, Outcome, Reply};
+use sluicegate_limits::decide::{Ask, Check, Outcome, Reply, Stale};
 use sluicegate_limits::policy::Mode;
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
@@ -101,13 +101,12 @@ impl Limiter {
     /// One round: everything is taken or denied, or the store gave no answer and nothing is taken.
     async fn attempt(&self, way: &mut Way<'_>) -> Result<Vec<Reply>, Again> {
         let op = if way.is_closed() { Op::Look } else { way.op };
-        let at_store = way.asks(Backing::Store, op, self);
-        let local = way.asks(Backing::Local, op, self);
-        let (at_store, local) = match (at_store.is_empty(), local.is_empty()) {
-            (false, true) => (self.ask_store(way, at_store).await?.replies, Vec::new()),
-            (true, false) => (Vec::new(), self.ask_local(way, &local)?.replies),
-            (true, true) => (Vec::new(), Vec::new()),
-            (false, false) => self.ask_both(way, at_store, local).await?,
+        let at_store = way.asks(op);
+        let (at_store, local) = match (at_store.is_empty(), way.has_local()) {
+            (false, false) => (self.ask_store(way, at_store).await?.replies, Vec::new()),
+            (true, true) => (Vec::new(), self.ask_local(way, op).1.replies),
+            (true, false) => (Vec::new(), Vec::new()),
+            (false, true) => self.ask_both(way, at_store, op).await?,
         };
         Ok(way.merge(at_store, local))
     }
@@ -132,9 +131,16 @@ impl Limiter {
         if way.follow(&self.shared.losses) { Err(Again::Emptied) } else { Ok(answer.outcome) }
     }
 
-    /// Never stale: the edges were computed for the same instant.
-    fn ask_local(&self, way: &Way<'_>, asks: &[Ask]) -> Result<Outcome, StoreError> {
-        self.shared.local.decide(asks, way.now).map_err(|_| StoreError::Stale)
+    /// Asks the counters here for this replica's parts; answers what was asked too.
+    fn ask_local(&self, way: &Way<'_>, op: Op) -> (Check, Outcome) {
+        let now = self.store.now();
+        let asks = way.shares(op, self, now);
+        let decided = self.shared.local.decide_on(&asks, || self.store.now());
+        // Where a window ended twice meanwhile, the instant of its edges will do, and it fits them.
+        let outcome = decided.or_else(|Stale| self.shared.local.decide(&asks, now));
+        let closed = |Stale| Outcome { allowed: false, now, replies: vec![CLOSED; asks.len()] };
+        let outcome = outcome.unwrap_or_else(closed);
+        (asks, outcome)
     }
 
     /// This replica's part of a charge.
@@ -150,15 +156,10 @@ impl Limiter {
         &self,
         way: &mut Way<'_>,
         mut at_store: Check,
-        local: Check,
+        op: Op,
     ) -> Result<(Vec<Reply>, Vec<Reply>), Again> {
-        let mut held = local.clone();
-        if way.op == Op::Take {
-            held.iter_mut().filter(|ask| ask.op == Op::Take).for_each(|ask| {
-                ask.op = Op::Hold { lasting: LONGEST_HOLD, quantum: Micros::MILLISECOND };
-            });
-        }
-        let mut here = self.ask_local(way, &held)?;
+        let hold = Op::Hold { lasting: LONGEST_HOLD, quantum: Micros::MILLISECOND };
+        let (held, mut here) = self.ask_local(way, if op == Op::Take { hold } else { op });
         if !here.allowed {
             at_store.iter_mut().for_each(|ask| ask.op = Op::Look);
         }
@@ -168,9 +169,11 @@ impl Limiter {
             let (end, held) = (reply.end, ask.tokens);
             if end > Timestamp::ZERO {
                 let op = if passes { Op::Settle { end, held } } else { Op::Release { end } };
-                let ended = self.ask_local(way, &[Ask { op, ..*ask }])?.replies;
-                (reply.left, reply.full_in) =
-                    ended.first().map_or((reply.left, reply.full_in), |e| (e.left, e.full_in));
+                let ended = self.shared.local.decide_on(&[Ask { op, ..*ask }], || self.store.now());
+                // Where the window is over by now, the hold went with it.
+                if let Some(ended) = ended.ok().and_then(|ended| ended.replies.first().copied()) {
+                    (reply.left, reply.full_in) = (ended.left, ended.full_in);
+                }
             }
         }
         Ok((there?.replies, here.replies))
@@ -184,14 +187,24 @@ impl Way<'_> {
         each.any(|(charge, backing)| *backing == Backing::Closed && enforces(charge))
     }
 
-    fn asks(&self, wanted: Backing, op: Op, limiter: &Limiter) -> Check {
+    fn has_local(&self) -> bool {
+        self.backing.contains(&Backing::Local)
+    }
+
+    fn backed_by(&self, wanted: Backing) -> impl Iterator<Item = &Charge<'_>> {
         let each = self.charges.iter().zip(&self.backing);
-        each.filter(|(_, backing)| **backing == wanted)
-            .map(|(charge, _)| match wanted {
-                Backing::Local => limiter.share(charge, self.now).ask(op),
-                _ => charge.ask(op),
-            })
-            .collect()
+        each.filter(move |(_, backing)| **backing == wanted).map(|(charge, _)| charge)
+    }
+
+    /// What the store is asked.
+    fn asks(&self, op: Op) -> Check {
+        self.backed_by(Backing::Store).map(|charge| charge.ask(op)).collect()
+    }
+
+    /// What the counters here are asked, at `now`.
+    fn shares(&self, op: Op, limiter: &Limiter, now: Timestamp) -> Check {
+        let local = self.backed_by(Backing::Local);
+        local.map(|charge| limiter.share(charge, now).ask(op)).collect()
     }
 
     /// Moves the charges off the store that it does not answer for since it was found emptied;
