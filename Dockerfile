@@ -1,7 +1,7 @@
 # The image of one Sluicegate replica: the binary, and nothing that it does not need.
 
 FROM rust:1.95-slim-bookworm AS build
-# ring and mimalloc have parts in C.
+# mimalloc is written in C.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev make \
     && rm -rf /var/lib/apt/lists/*
