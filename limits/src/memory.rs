@@ -102,8 +102,9 @@ impl Memory {
             return decided;
         }
         let mut locked = self.lock(check);
+        let routed = self.route(&mut locked, check, &clock);
+        // Read last: an overflow counter is locked by now too.
         let now = clock();
-        let routed = self.route(&mut locked, check, now);
         let check = routed.as_deref().unwrap_or(check);
         let decided = decide(&mut locked, check, now);
         match &decided {
@@ -194,7 +195,7 @@ impl Memory {
         &'a self,
         locked: &mut Locked<'a>,
         check: &[Ask],
-        now: Timestamp,
+        clock: impl Fn() -> Timestamp,
     ) -> Option<Vec<Ask>> {
         let mut routed: Option<Vec<Ask>> = None;
         for (index, ask) in check.iter().enumerate() {
@@ -204,7 +205,7 @@ impl Memory {
             }
             let family = self.family(ask.limit_id);
             let shared = overflow_key(ask);
-            if !self.in_use(locked, shared, now) && self.reserve(&family, ask.max_keys) {
+            if !self.in_use(locked, shared, &clock) && self.reserve(&family, ask.max_keys) {
                 if let Some(shard) = locked.shard(ask.key) {
                     shard.insert(number(ask.key), Slot { counter: Counter::default(), family });
                 }
@@ -224,12 +225,17 @@ impl Memory {
     }
 
     /// Whether an overflow counter holds tokens that a key of its slot may have taken.
-    fn in_use<'a>(&'a self, locked: &mut Locked<'a>, shared: Key, now: Timestamp) -> bool {
+    fn in_use<'a>(
+        &'a self,
+        locked: &mut Locked<'a>,
+        shared: Key,
+        clock: impl Fn() -> Timestamp,
+    ) -> bool {
         if locked.overflow.is_none() && self.overflow_counters.load(Relaxed) == 0 {
             return false;
         }
         let overflow = locked.overflow.get_or_insert_with(|| self.overflow.lock());
-        overflow.get(&number(shared)).is_some_and(|slot| slot.counter.fresh_at() > now)
+        overflow.get(&number(shared)).is_some_and(|slot| slot.counter.fresh_at() > clock())
     }
 
     /// Takes a place for one more counter, where there is one.
@@ -413,6 +419,14 @@ mod tests {
             };
             memory.decide_on(check, clock).unwrap();
         }
+        // Without room the counter that is used is an overflow counter.
+        let (full, overflow_locked) = (Memory::new(0), std::cell::Cell::new(false));
+        let clock = || {
+            overflow_locked.set(full.overflow.is_locked());
+            Timestamp::new(5)
+        };
+        full.decide_on(&[one], clock).unwrap();
+        assert!(overflow_locked.get(), "the instant of the decision was read before");
     }
 
     #[test]
