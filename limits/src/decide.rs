@@ -98,28 +98,16 @@ pub fn decide(
     if check.iter().any(|ask| ask.terms.is_stale(now)) {
         return Err(Stale);
     }
-    let allowed;
-    let mut replies: Vec<Reply>;
-    if let [ask] = check {
-        // The common case finds its counter once.
-        let counter = counters.counter(ask);
-        let mut reply = look(counter, ask, ask.tokens, now);
-        allowed = reply.allowed || ask.shadow;
-        take(counter, ask, &mut reply, now);
-        tell(counter, ask, &mut reply, now);
-        replies = vec![reply];
-    } else {
-        let one = |ask| look(counters.counter(ask), ask, asked(check, ask), now);
-        replies = check.iter().map(one).collect();
-        allowed = check.iter().zip(&replies).all(|(ask, reply)| reply.allowed || ask.shadow);
-        if allowed {
-            for (ask, reply) in check.iter().zip(&mut replies) {
-                take(counters.counter(ask), ask, reply, now);
-            }
-        }
+    let one = |ask| look(counters.counter(ask), ask, asked(check, ask), now);
+    let mut replies: Vec<Reply> = check.iter().map(one).collect();
+    let allowed = check.iter().zip(&replies).all(|(ask, reply)| reply.allowed || ask.shadow);
+    if allowed {
         for (ask, reply) in check.iter().zip(&mut replies) {
-            tell(counters.counter(ask), ask, reply, now);
+            take(counters.counter(ask), ask, reply, now);
         }
+    }
+    for (ask, reply) in check.iter().zip(&mut replies) {
+        tell(counters.counter(ask), ask, reply, now);
     }
     Ok(Outcome { allowed, now, replies })
 }
