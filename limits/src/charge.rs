@@ -10,7 +10,7 @@ use crate::attributes::Attributes;
 use crate::counter::{Op, Terms};
 use crate::decide::{Ask, Key};
 use crate::matching::KeyValues;
-use crate::policy::{Limit, Mode, Policy};
+use crate::policy::{Limit, Mode, Numbers, Policy};
 use crate::time::{Micros, Timestamp, Tokens};
 
 /// The longest hold on a counter.
@@ -44,6 +44,8 @@ pub struct Charge<'p> {
     pub limit: &'p Limit,
     /// Its counter for this request.
     pub key: Key,
+    /// How many tokens pass, for this request.
+    pub numbers: Numbers,
     /// The arithmetic, at the instant that `charges` was asked for.
     pub terms: Terms,
     /// What the request costs.
@@ -144,7 +146,8 @@ impl Policy {
         let charge = |(limit, values): (&'p Limit, KeyValues<'_>)| Charge {
             limit,
             key: secret.key(limit, &values),
-            terms: limit.terms(now),
+            numbers: limit.numbers,
+            terms: limit.terms(&limit.numbers, now),
             tokens: limit.cost_of(&request).0,
         };
         self.applying(&request).map(charge).collect()

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::ops::Deref;
 
 use crate::counter::{Counter, Op, Terms, Wait};
 use crate::time::{Micros, Timestamp, Tokens};
@@ -38,7 +39,13 @@ pub struct Ask {
 }
 
 /// The charges of one request: all of them are taken, or none.
-pub type Check = Vec<Ask>;
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// What is asked of each counter.
+    pub asks: Vec<Ask>,
+    /// Names the reservation that this extends or ends, which then happens once. `None` otherwise.
+    pub once: Option<Key>,
+}
 
 /// What the store answers for one charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +82,26 @@ pub struct Outcome {
     pub now: Timestamp,
     /// One reply for each ask, in the same order.
     pub replies: Vec<Reply>,
+}
+
+impl From<Vec<Ask>> for Check {
+    fn from(asks: Vec<Ask>) -> Self {
+        Self { asks, once: None }
+    }
+}
+
+impl FromIterator<Ask> for Check {
+    fn from_iter<I: IntoIterator<Item = Ask>>(asks: I) -> Self {
+        asks.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+impl Deref for Check {
+    type Target = [Ask];
+
+    fn deref(&self) -> &[Ask] {
+        &self.asks
+    }
 }
 
 impl<S: BuildHasher> Counters for HashMap<Key, Counter, S> {

@@ -159,7 +159,7 @@ impl LimitExplanation {
                 Err(not) => why_not(limit, not),
             },
             key: limit.key.clone(),
-            limit: limit.capacity().get(),
+            limit: limit.numbers.capacity().get(),
             window_ms: limit.window.to_millis_up(),
             algorithm: limit.algorithm.as_str().into(),
             mode: limit.mode.as_str().into(),

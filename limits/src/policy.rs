@@ -141,12 +141,10 @@ pub struct Limit {
     pub key: Vec<String>,
     /// How it counts.
     pub algorithm: Algorithm,
-    /// Tokens that pass in one window.
-    pub limit: Tokens,
+    /// How many tokens pass, unless the request's plan or tenant has its own numbers.
+    pub numbers: Numbers,
     /// The length of the window.
     pub window: Micros,
-    /// The most that a token bucket passes at once; `None` for other algorithms.
-    pub burst: Option<Tokens>,
     /// What a denial does.
     pub mode: Mode,
     /// What it answers while the store does not.
@@ -161,6 +159,15 @@ pub struct Limit {
     pub cost: CostRule,
     /// Which requests it is about; none: every request.
     pub(crate) patterns: Vec<Pattern>,
+}
+
+/// How many tokens pass a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// Tokens that pass in one window.
+    pub limit: Tokens,
+    /// The most that a token bucket passes at once; `None` for other algorithms.
+    pub burst: Option<Tokens>,
     /// The rate of a token bucket, computed once.
     pub(crate) rate: Rate,
 }
@@ -211,16 +218,20 @@ impl SourceFile {
 }
 
 impl Limit {
-    /// The arithmetic of this limit at an instant.
+    /// The arithmetic of this limit with these numbers at an instant.
     #[must_use]
-    pub fn terms(&self, now: Timestamp) -> Terms {
-        self.terms_of(self.rate, self.capacity(), now)
-    }
-
-    /// The most tokens that can pass at once: the burst of a token bucket, else the limit.
-    #[must_use]
-    pub fn capacity(&self) -> Tokens {
-        self.burst.unwrap_or(self.limit)
+    pub fn terms(&self, numbers: &Numbers, now: Timestamp) -> Terms {
+        let (window, capacity) = (self.window, numbers.capacity());
+        match self.algorithm {
+            Algorithm::SlidingWindow => Terms::SlidingWindow { limit: capacity, window },
+            Algorithm::TokenBucket => Terms::TokenBucket { rate: numbers.rate, burst: capacity },
+            Algorithm::FixedWindow => {
+                let into = now.get().checked_rem(window.get()).unwrap_or(0);
+                let start = now.before(Micros::new(into));
+                let edges = [start, start.after(window), start.after(window).after(window)];
+                Terms::AlignedWindow { limit: capacity, edges }
+            }
+        }
     }
 
     /// This replica's part of the limit for one key, while the store does not answer (G14): the
@@ -229,6 +240,7 @@ impl Limit {
     #[must_use]
     pub fn share(
         &self,
+        numbers: &Numbers,
         hash: &[u8; 16],
         rank: Option<u32>,
         replicas: u32,
@@ -241,25 +253,20 @@ impl Limit {
             (first % replicas + u64::from(rank) % replicas) % replicas
         });
         let part = |whole: Tokens| (whole.get() + turn) / replicas;
-        let limit = part(self.limit);
-        let capacity = if limit == 0 { 0 } else { part(self.capacity()) };
+        let limit = part(numbers.limit);
+        let capacity = if limit == 0 { 0 } else { part(numbers.capacity()) };
         // A part may not be countable exactly where the whole is: then less, never more.
         let (_, rate) = rate::largest_fit(limit, self.window);
-        self.terms_of(rate, Tokens::new(capacity), now)
+        let burst = numbers.burst.map(|_| Tokens::new(capacity));
+        self.terms(&Numbers { limit: Tokens::new(limit), burst, rate }, now)
     }
+}
 
-    fn terms_of(&self, rate: Rate, capacity: Tokens, now: Timestamp) -> Terms {
-        let window = self.window;
-        match self.algorithm {
-            Algorithm::SlidingWindow => Terms::SlidingWindow { limit: capacity, window },
-            Algorithm::TokenBucket => Terms::TokenBucket { rate, burst: capacity },
-            Algorithm::FixedWindow => {
-                let into = now.get().checked_rem(window.get()).unwrap_or(0);
-                let start = now.before(Micros::new(into));
-                let edges = [start, start.after(window), start.after(window).after(window)];
-                Terms::AlignedWindow { limit: capacity, edges }
-            }
-        }
+impl Numbers {
+    /// The most tokens that can pass at once: the burst of a token bucket, else the limit.
+    #[must_use]
+    pub fn capacity(&self) -> Tokens {
+        self.burst.unwrap_or(self.limit)
     }
 }
 

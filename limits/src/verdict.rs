@@ -197,7 +197,7 @@ fn limit_verdict(charge: &Charge<'_>, reply: Option<Reply>) -> LimitVerdict {
         name: Arc::clone(&limit.name),
         mode: limit.mode,
         allowed: reply.is_some_and(|reply| reply.allowed),
-        limit: limit.capacity(),
+        limit: charge.numbers.capacity(),
         window: limit.window,
         refill: refill(&charge.terms, limit.window),
         remaining: reply.map_or(Tokens::ZERO, |reply| reply.left),

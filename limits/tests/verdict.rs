@@ -40,7 +40,8 @@ fn limits() -> Vec<Limit> {
 }
 
 fn charge(limit: &Limit) -> Charge<'_> {
-    let (key, terms) = (Key { partition: 0, hash: [0; 16] }, limit.terms(Timestamp::ZERO));
+    let (key, terms) =
+        (Key { partition: 0, hash: [0; 16] }, limit.terms(&limit.numbers, Timestamp::ZERO));
     Charge { limit, key, terms, tokens: Tokens::ONE }
 }
 
@@ -57,7 +58,7 @@ fn expected(limits: &[Limit], replies: &[Reply]) -> (bool, Option<usize>) {
         Wait::For(wait) => wait.get(),
         Wait::None => 0,
     };
-    let share = |at: usize| replies[at].left.get() * 12 / limits[at].capacity().get();
+    let share = |at: usize| replies[at].left.get() * 12 / limits[at].numbers.capacity().get();
     let denying: Vec<usize> = enforced.iter().copied().filter(|at| !replies[*at].allowed).collect();
     let longest = denying.iter().map(|at| wait(*at)).max();
     let smallest = enforced.iter().map(|at| share(*at)).min();
@@ -78,7 +79,7 @@ fn in_mode(limit: &Limit, mode: Mode) -> Limit {
 fn states(limit: &Limit) -> Vec<(Limit, Reply)> {
     let mut states = Vec::new();
     for mode in [Mode::Enforce, Mode::Shadow] {
-        let allowed = (0..=limit.capacity().get()).map(passes);
+        let allowed = (0..=limit.numbers.capacity().get()).map(passes);
         for reply in [NEVER, denied(1), denied(2)].into_iter().chain(allowed) {
             states.push((in_mode(limit, mode), reply));
         }

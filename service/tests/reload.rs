@@ -71,7 +71,7 @@ impl Followed {
             fs::remove_file(&bad).unwrap();
         }
         put(&bad, &GOOD.replace("limit: 5", "limit: 6"));
-        assert_eq!(self.taken().await.limits()[0].limit.get(), 6, "{what}");
+        assert_eq!(self.taken().await.limits()[0].numbers.limit.get(), 6, "{what}");
         let until = self.status.wait_for(|s| s.rejection.is_none());
         tokio::time::timeout(PATIENCE, until).await.expect("an event").expect("a watcher");
         drop(self.watcher);
@@ -157,7 +157,7 @@ async fn a_volume_that_swaps_its_data_link_is_followed() {
     let mut limits = Followed::follow(root.clone(), vec![root.clone()]);
     symlink("..2", root.join("..data_tmp")).unwrap();
     fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
-    assert_eq!(limits.taken().await.limits()[0].limit.get(), 7);
+    assert_eq!(limits.taken().await.limits()[0].numbers.limit.get(), 7);
 }
 
 #[tokio::test]
@@ -172,9 +172,9 @@ async fn a_directory_that_is_swapped_for_another_is_followed() {
     fs::rename(&now, &old).unwrap();
     fs::rename(&next, &now).unwrap();
     // Between the two renames there may have been nothing: only the end is certain.
-    assert_eq!(limits.taken().await.limits()[0].limit.get(), 8);
+    assert_eq!(limits.taken().await.limits()[0].numbers.limit.get(), 8);
     put(&now.join("a.yaml"), &GOOD.replace("limit: 5", "limit: 9"));
-    assert_eq!(limits.taken().await.limits()[0].limit.get(), 9);
+    assert_eq!(limits.taken().await.limits()[0].numbers.limit.get(), 9);
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn a_single_file_is_followed_and_asking_twice_changes_nothing() {
     let mut limits = Followed::follow(root, vec![file.clone()]);
     limits.watcher.reload();
     put(&file, &GOOD.replace("limit: 5", "limit: 4"));
-    assert_eq!(limits.taken().await.limits()[0].limit.get(), 4);
+    assert_eq!(limits.taken().await.limits()[0].numbers.limit.get(), 4);
     let read = limits.status.wait_for(|s| s.changes >= 1);
     let read = tokio::time::timeout(PATIENCE, read).await.expect("an event").expect("a watcher");
     assert_eq!(read.changes, 1);

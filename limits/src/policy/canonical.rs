@@ -62,9 +62,9 @@ impl Form {
         self.number(limit.key.len() as u64);
         limit.key.iter().for_each(|attribute| self.text(attribute));
         self.text(limit.algorithm.as_str());
-        self.number(limit.limit.get());
+        self.number(limit.numbers.limit.get());
         self.number(limit.window.get());
-        self.number(limit.capacity().get());
+        self.number(limit.numbers.capacity().get());
         match &limit.cost {
             CostRule::Endpoint => self.text("endpoint"),
             CostRule::Number(tokens) => {

@@ -10,7 +10,7 @@ use super::read::Spanned;
 use super::source::{self, RawCost, RawLimit, is_reason};
 use super::units::window_text;
 use super::{
-    Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, Limit, Place, Policy,
+    Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, Limit, Numbers, Place, Policy,
     SourceFile, canonical, rate,
 };
 use crate::attributes::canonical_name;
@@ -120,16 +120,18 @@ impl Draft {
             problems.warning(raw.limit.at, code::DENIES_ALL, message, help);
         }
         self.limits.push(Limit {
-            rate: rate::largest_fit(raw.limit.value, raw.window).1,
             id: id(&raw.name.value),
             place: Place { file: file.to_owned(), line: raw.name.at.line },
             name: raw.name.value.into(),
             description: raw.description,
             key,
             algorithm: raw.algorithm,
-            limit: Tokens::new(raw.limit.value),
+            numbers: Numbers {
+                limit: Tokens::new(raw.limit.value),
+                burst,
+                rate: rate::largest_fit(raw.limit.value, raw.window).1,
+            },
             window: raw.window,
-            burst,
             mode: raw.mode,
             on_store_failure: raw.on_store_failure,
             max_keys: raw.max_keys.unwrap_or(DEFAULT_MAX_KEYS),

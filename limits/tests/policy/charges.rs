@@ -170,7 +170,7 @@ fn fixed_windows_have_edges_at_multiples_since_1970() {
         charges(&policy, &[])[0].terms,
         Terms::AlignedWindow { limit: Tokens::new(5), edges }
     );
-    let at_edge = policy.limits()[0].terms(Timestamp::new(start));
+    let at_edge = policy.limits()[0].terms(&policy.limits()[0].numbers, Timestamp::new(start));
     assert_eq!(at_edge, Terms::AlignedWindow { limit: Tokens::new(5), edges });
 }
 

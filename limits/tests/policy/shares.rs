@@ -32,7 +32,9 @@ fn refill(terms: &Terms, window: Micros) -> u128 {
 }
 
 fn shares(limit: &Limit, hash: [u8; 16], replicas: u32) -> Vec<Terms> {
-    (0..replicas).map(|rank| limit.share(&hash, Some(rank), replicas, NOW)).collect()
+    (0..replicas)
+        .map(|rank| limit.share(&limit.numbers, &hash, Some(rank), replicas, NOW))
+        .collect()
 }
 
 #[test]
@@ -49,7 +51,13 @@ fn the_shares_of_all_replicas_sum_to_the_limit() {
                 let shares = shares(&policy.limits()[0], hash, replicas);
                 let sum: u64 = shares.iter().map(capacity).sum();
                 assert_eq!(sum, limit, "{algorithm}, {limit} over {replicas}");
-                let unranked = policy.limits()[0].share(&hash, None, replicas, NOW);
+                let unranked = policy.limits()[0].share(
+                    &policy.limits()[0].numbers,
+                    &hash,
+                    None,
+                    replicas,
+                    NOW,
+                );
                 assert_eq!(capacity(&unranked), limit / u64::from(replicas));
             }
         }

@@ -50,8 +50,9 @@ impl Example {
     /// store.
     fn of(policy: &Policy) -> Option<Self> {
         let mut limits: Vec<&Limit> = policy.limits().iter().collect();
-        limits.retain(|limit| limit.mode == Mode::Enforce && limit.capacity() > Tokens::ZERO);
-        limits.sort_by_key(|limit| limit.capacity());
+        limits
+            .retain(|limit| limit.mode == Mode::Enforce && limit.numbers.capacity() > Tokens::ZERO);
+        limits.sort_by_key(|limit| limit.numbers.capacity());
         limits.into_iter().find_map(|limit| {
             let mut facts = AttributesBuilder::new();
             facts.set("method", METHOD).ok()?.set("path", PATH).ok()?;
@@ -62,7 +63,7 @@ impl Example {
                     facts.set(name, value(name)).ok()?;
                 }
             }
-            let example = Self { attributes: facts.finish(), cost: limit.capacity() };
+            let example = Self { attributes: facts.finish(), cost: limit.numbers.capacity() };
             example.works(policy).then_some(example)
         })
     }

@@ -121,7 +121,7 @@ fn summary(policy: &Policy) -> String {
     let mut rows = vec![["LIMIT", "ALLOWS", "KEY", "ALGORITHM", "MODE"].map(str::to_owned)];
     for limit in policy.limits() {
         let key = if limit.key.is_empty() { "-".to_owned() } else { limit.key.join(", ") };
-        let allows = format!("{} per {}", limit.limit, window_text(limit.window));
+        let allows = format!("{} per {}", limit.numbers.limit, window_text(limit.window));
         let words = [limit.algorithm.as_str(), limit.mode.as_str()].map(str::to_owned);
         let [algorithm, mode] = words;
         rows.push([limit.name.to_string(), allows, key, algorithm, mode]);

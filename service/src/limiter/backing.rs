@@ -81,7 +81,7 @@ impl Losses {
 
 /// How long a limit remembers a token: its window, or the time in which a burst refills.
 fn memory_of(limit: &Limit) -> Micros {
-    let windows = limit.capacity().get().div_ceil(limit.limit.get().max(1));
+    let windows = limit.numbers.capacity().get().div_ceil(limit.numbers.limit.get().max(1));
     Micros::new(limit.window.get().saturating_mul(windows.max(1)))
 }
 

@@ -146,7 +146,7 @@ impl Limiter {
     /// This replica's part of a charge.
     fn share<'p>(&self, charge: &Charge<'p>, now: Timestamp) -> Charge<'p> {
         let Replicas { count, rank } = self.shared.replicas;
-        let terms = charge.limit.share(&charge.key.hash, rank, count, now);
+        let terms = charge.limit.share(&charge.numbers, &charge.key.hash, rank, count, now);
         Charge { terms, ..*charge }
     }
 
@@ -161,7 +161,7 @@ impl Limiter {
         let hold = Op::Hold { lasting: LONGEST_HOLD, quantum: Micros::MILLISECOND };
         let (held, mut here) = self.ask_local(way, if op == Op::Take { hold } else { op });
         if !here.allowed {
-            at_store.iter_mut().for_each(|ask| ask.op = Op::Look);
+            at_store.asks.iter_mut().for_each(|ask| ask.op = Op::Look);
         }
         let there = self.ask_store(way, at_store).await;
         let passes = there.as_ref().is_ok_and(|there| there.allowed);
@@ -284,7 +284,7 @@ fn enforces(charge: &Charge<'_>) -> bool {
 }
 
 fn open(charge: &Charge<'_>) -> Reply {
-    let left = charge.limit.capacity();
+    let left = charge.numbers.capacity();
     Reply { allowed: true, left, wait: Wait::None, full_in: Micros::ZERO, end: Timestamp::ZERO }
 }
 

@@ -109,7 +109,7 @@ impl Driver {
     /// the breaker.
     async fn serve(&mut self, batch: Vec<Job>) -> Option<Probing> {
         let deadline = batch.iter().map(|job| job.deadline).max()?;
-        let checks: Vec<&[Ask]> = batch.iter().map(|job| job.check.as_slice()).collect();
+        let checks: Vec<&[Ask]> = batch.iter().map(|job| &*job.check).collect();
         let outcome = self.call(&checks, deadline).await;
         self.node.count_call(batch.len());
         match outcome {
