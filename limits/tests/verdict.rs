@@ -42,7 +42,7 @@ fn limits() -> Vec<Limit> {
 fn charge(limit: &Limit) -> Charge<'_> {
     let (key, terms) =
         (Key { partition: 0, hash: [0; 16] }, limit.terms(&limit.numbers, Timestamp::ZERO));
-    Charge { limit, key, terms, tokens: Tokens::ONE }
+    Charge { limit, key, numbers: limit.numbers, terms, tokens: Tokens::ONE }
 }
 
 fn verdict(limits: &[Limit], replies: &[Reply]) -> Verdict {
@@ -130,7 +130,7 @@ fn shares_of_large_limits_are_compared_exactly() {
 fn a_limit_of_nothing_has_the_smallest_share() {
     let all = limits();
     let mut none = all[1].clone();
-    none.limit = Tokens::ZERO;
+    none.numbers.limit = Tokens::ZERO;
     let order = [all[0].clone(), none, all[2].clone()];
     assert_eq!(verdict(&order, &[passes(1), passes(0), passes(1)]).binding, Some(1));
 }

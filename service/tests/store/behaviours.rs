@@ -37,7 +37,7 @@ fn valkey_behaves() {
 }
 
 async fn decide(store: &Store, check: Vec<Ask>) -> Outcome {
-    store.decide(check, soon()).await.expect("the store answers").outcome
+    store.decide(check.into(), soon()).await.expect("the store answers").outcome
 }
 
 async fn a_limit_passes_what_it_says_and_no_more(store: &Store, counter: u8) {
@@ -134,7 +134,7 @@ async fn edges_of_another_time_are_stale(store: &Store, counter: u8) {
     let edges = [1, 2, 3].map(Timestamp::new);
     let old = Terms::AlignedWindow { limit: Tokens::new(5), edges };
     let check = vec![take(counter, 5), ask(counter + 1, old, Op::Take, 1)];
-    assert_eq!(store.decide(check, soon()).await, Err(StoreError::Stale));
+    assert_eq!(store.decide(check.into(), soon()).await, Err(StoreError::Stale));
     assert_eq!(left(store, counter, 5).await, 5);
     let start = store.now().get() / Micros::DAY.get() * Micros::DAY.get();
     let day = |n| Timestamp::new(start + n * Micros::DAY.get());

@@ -69,7 +69,7 @@ fn checks_that_wait_go_together_and_each_sees_those_before() {
     let server = ValkeyServer::start(&[]);
     run(async {
         let store = store(server.port(), PATIENCE);
-        let all = (0..200).map(|_| store.decide(vec![take(1, 100)], soon()));
+        let all = (0..200).map(|_| store.decide(vec![take(1, 100)].into(), soon()));
         let outcomes: Vec<_> = join_all(all)
             .await
             .into_iter()
@@ -90,7 +90,7 @@ fn a_check_past_its_deadline_is_not_sent() {
     run(async {
         let store = store(server.port(), PATIENCE);
         let now = clock::instant();
-        let answer = store.decide(vec![take(1, 5)], now + Duration::from_millis(1)).await;
+        let answer = store.decide(vec![take(1, 5)].into(), now + Duration::from_millis(1)).await;
         assert_eq!(answer, Err(StoreError::Timeout), "2 ms are the caller's");
         assert_eq!(counts(&store), (0, 0));
     });
@@ -212,7 +212,7 @@ fn the_documented_rights_are_enough_and_a_wrong_password_is_not_shown() {
             assert!(answers.iter().all(|answer| *answer == Ok(true)), "{answers:?}");
         }
         let reset = ask(1, hourly(10), Op::Reset, 0);
-        right.decide(vec![reset], soon()).await.expect("may delete");
+        right.decide(vec![reset].into(), soon()).await.expect("may delete");
         let wrong = start(login(server.port(), "gate", "wrong-word"));
         let Err(StoreError::Unavailable(why)) = passes(&wrong, 1, 10).await else {
             panic!("a wrong password is no way in");
@@ -253,7 +253,7 @@ fn bytes_that_are_no_counter_are_reported_and_kept() {
         let mut direct = direct(&server).await;
         let set = redis::cmd("SET").arg(&key).arg("spoilt").to_owned();
         let _: redis::Value = set.query_async(&mut direct).await.expect("writes");
-        let answer = store.decide(vec![take(1, 10), take(2, 10)], soon()).await;
+        let answer = store.decide(vec![take(1, 10), take(2, 10)].into(), soon()).await;
         assert_eq!(answer, Err(StoreError::BadState { ask: 1 }));
         assert_eq!(left(&store, 1, 10).await, 10);
         let kept: String =

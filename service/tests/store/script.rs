@@ -24,9 +24,9 @@ async fn decide(
     checks: &[Check],
     msetex: bool,
 ) -> Vec<Result<Outcome, Undecided>> {
-    let packed = pack(checks.iter().map(Vec::as_slice), msetex);
+    let packed = pack(checks.iter().map(|check| &**check), msetex);
     let answer = eval(link, &packed, b"").await.expect("the script answers");
-    match unpack(&answer, checks.iter().map(Vec::as_slice)).expect("a readable answer") {
+    match unpack(&answer, checks.iter().map(|check| &**check)).expect("a readable answer") {
         Answer::Decided { checks, .. } => checks,
         Answer::Late { .. } => panic!("late without a deadline"),
     }
@@ -82,7 +82,7 @@ fn a_counter_lives_until_it_is_fresh_and_an_empty_one_is_deleted() {
     run(async {
         let mut link = direct(&server).await;
         for msetex in [true, false] {
-            let checks = [vec![take(1, 5)], vec![take(2, 5), take(3, 5)]];
+            let checks = [vec![take(1, 5)].into(), vec![take(2, 5), take(3, 5)].into()];
             assert!(decide(&mut link, &checks, msetex).await.iter().all(Result::is_ok));
             for counter in 1..=3 {
                 // An hour and a second, up to a power of two.

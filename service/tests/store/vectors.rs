@@ -154,9 +154,9 @@ async fn compare(
     checks: &[Check],
     msetex: bool,
 ) -> Vec<Result<Outcome, Undecided>> {
-    let packed = pack(checks.iter().map(Vec::as_slice), msetex);
+    let packed = pack(checks.iter().map(|check| &**check), msetex);
     let answer = client.call(&packed, now).await;
-    let answer = unpack(&answer, checks.iter().map(Vec::as_slice)).expect("a readable answer");
+    let answer = unpack(&answer, checks.iter().map(|check| &**check)).expect("a readable answer");
     let Answer::Decided { now: answered, checks: decided, .. } = answer else {
         panic!("late without a deadline");
     };
@@ -254,7 +254,7 @@ fn another_client_sees_the_same() {
 fn one(terms: Terms, op: Op, tokens: u64) -> Check {
     let key = Key { partition: 7, hash: [9; 16] };
     let (tokens, horizon) = (Tokens::new(tokens), Micros::HOUR);
-    vec![Ask { key, limit_id: 0, max_keys: 1, terms, op, tokens, shadow: false, horizon }]
+    vec![Ask { key, limit_id: 0, max_keys: 1, terms, op, tokens, shadow: false, horizon }].into()
 }
 
 #[test]
