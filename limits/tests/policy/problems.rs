@@ -104,7 +104,7 @@ fn numbers_have_one_spelling() {
         assert_eq!(problem.line, 3, "{text}");
     }
     let good = policy("rate_limits: { a: { limit: 1_000_000_000_000_000, window: 1d } }");
-    assert_eq!(good.limits()[0].limit.get(), 1_000_000_000_000_000);
+    assert_eq!(good.limits()[0].numbers.limit.get(), 1_000_000_000_000_000);
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn bombs_are_refused() {
 fn aliases_stand_for_what_they_name() {
     let shared =
         policy("rate_limits:\n  a: &same { key: tenant_id, limit: 5, window: 1s }\n  b: *same\n");
-    assert_eq!(shared.limits()[1].limit.get(), 5);
+    assert_eq!(shared.limits()[1].numbers.limit.get(), 5);
 }
 
 #[test]
