@@ -22,3 +22,5 @@ pub mod memory;
 
 pub mod explain;
 pub mod headers;
+
+pub mod trial;
