@@ -83,15 +83,16 @@ impl KeySecret {
     fn key(&self, limit: &Limit, values: &KeyValues<'_>) -> Key {
         // The partition depends on the first attribute alone, so that limits with the same first
         // attribute live on one node and are decided in one call.
+        let (limit, attributes) = limit.counter();
         let mut partition = Encoder(self.0);
-        match limit.key.iter().zip(values.iter()).next() {
-            None => partition.bytes(limit.name.as_bytes()),
+        match attributes.iter().zip(values.iter()).next() {
+            None => partition.bytes(limit.as_bytes()),
             Some((name, value)) => partition.attribute(name, value),
         }
         let mut counter = Encoder(self.0);
-        counter.bytes(limit.name.as_bytes());
-        counter.number(limit.key.len() as u64);
-        for (name, value) in limit.key.iter().zip(values.iter()) {
+        counter.bytes(limit.as_bytes());
+        counter.number(attributes.len() as u64);
+        for (name, value) in attributes.iter().zip(values.iter()) {
             counter.attribute(name, value);
         }
         let [first, ..] = partition.0.finish128().as_bytes();

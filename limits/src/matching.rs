@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 
 use crate::attributes::Attributes;
+use crate::policy::keys::MAX_KEY_ATTRIBUTES;
 use crate::policy::pattern::{Pattern, Segment};
-use crate::policy::source::MAX_KEY_ATTRIBUTES;
 use crate::policy::units::MAX_COST;
 use crate::policy::{CostRule, EndpointCost, Limit, Mode, Policy, UNAUTHENTICATED};
 use crate::time::Tokens;

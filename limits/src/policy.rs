@@ -1,7 +1,11 @@
 //! The limits as they are in force: compiled from YAML files, immutable, never wrong.
 
+pub mod calendar;
 mod canonical;
 mod compile;
+pub mod keys;
+mod kinds;
+mod numbers;
 pub mod pattern;
 pub mod problem;
 mod rate;
@@ -14,12 +18,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::counter::{Rate, Terms};
 use crate::matching::Index;
-use crate::time::{Micros, Timestamp, Tokens};
+use crate::time::{Micros, Tokens};
+use calendar::Calendar;
 use pattern::Pattern;
 
 pub use compile::{ATTRIBUTE_FAMILIES, KNOWN_ATTRIBUTES};
+pub use kinds::{Accuracy, Algorithm, CostRule, Mode, OnStoreFailure, Penalty, Period, Was};
+pub use numbers::Numbers;
 pub use problem::{Problem, Severity};
 
 /// The name of the limit that holds for requests that nobody proved an identity for.
@@ -56,84 +62,12 @@ pub struct Place {
     pub line: u32,
 }
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident {
-        $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*
-    }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)* }
-
-        impl $name {
-            /// The words that files write, and what they mean.
-            pub const WORDS: [(&'static str, Self); [$($word),*].len()] =
-                [$(($word, Self::$variant)),*];
-
-            /// The word that files write.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-        }
-    };
-}
-
-words! {
-    /// What a denial by a limit does.
-    Mode {
-        /// It denies the request.
-        #[default]
-        Enforce = "enforce",
-        /// It is reported, and the request passes.
-        Shadow = "shadow",
-        /// The limit is not looked at.
-        Disabled = "disabled",
-    }
-}
-
-words! {
-    /// What a limit answers while the store does not.
-    OnStoreFailure {
-        /// Each replica counts its share alone.
-        #[default]
-        Local = "local",
-        /// Everything passes.
-        Allow = "allow",
-        /// Nothing passes.
-        Deny = "deny",
-    }
-}
-
-words! {
-    /// How a limit counts.
-    Algorithm {
-        /// No interval as long as the window passes more than the limit, wherever it starts.
-        #[default]
-        SlidingWindow = "sliding_window",
-        /// Tokens come back at a steady rate, up to the burst.
-        TokenBucket = "token_bucket",
-        /// The limit between one multiple of the window since 1970 and the next.
-        FixedWindow = "fixed_window",
-    }
-}
-
-/// How many tokens a request costs a limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CostRule {
-    /// The cost that the request states, else that of its endpoint, else 1.
-    Endpoint,
-    /// Always this many.
-    Number(Tokens),
-    /// The number in this attribute; 1 where it is missing or not a number.
-    Attribute(String),
-}
-
 /// One limit.
 #[derive(Clone, Debug)]
 pub struct Limit {
     /// Its name, unique in the policy.
     pub name: Arc<str>,
-    /// A hash of the name: what the embedded store counts its keys by.
+    /// A hash of the name of its counters: what the embedded store counts its keys by.
     pub id: u64,
     /// What people wrote about it.
     pub description: Option<String>,
@@ -143,8 +77,21 @@ pub struct Limit {
     pub algorithm: Algorithm,
     /// How many tokens pass, unless the request's plan or tenant has its own numbers.
     pub numbers: Numbers,
-    /// The length of the window.
+    /// The length of the window; of a calendar the longest period to the nearest day (hour: an
+    /// hour), of concurrency the longest hold.
     pub window: Micros,
+    /// The periods of a quota; `Some` with [`Algorithm::Calendar`] and only then.
+    pub calendar: Option<Calendar>,
+    /// The longest that tokens of it are held.
+    pub hold: Micros,
+    /// The parts of a period's limit, in percent and ascending, that are told when they are used.
+    pub alert_at: Vec<u8>,
+    /// What denials lead to.
+    pub penalty: Option<Penalty>,
+    /// What names its counters instead of its name and key.
+    pub was: Option<Was>,
+    /// How near to the limit a replica may count by itself.
+    pub accuracy: Accuracy,
     /// What a denial does.
     pub mode: Mode,
     /// What it answers while the store does not.
@@ -159,17 +106,6 @@ pub struct Limit {
     pub cost: CostRule,
     /// Which requests it is about; none: every request.
     pub(crate) patterns: Vec<Pattern>,
-}
-
-/// How many tokens pass a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbers {
-    /// Tokens that pass in one window.
-    pub limit: Tokens,
-    /// The most that a token bucket passes at once; `None` for other algorithms.
-    pub burst: Option<Tokens>,
-    /// The rate of a token bucket, computed once.
-    pub(crate) rate: Rate,
 }
 
 /// A limits language compiled: what is in force.
@@ -218,55 +154,12 @@ impl SourceFile {
 }
 
 impl Limit {
-    /// The arithmetic of this limit with these numbers at an instant.
-    #[must_use]
-    pub fn terms(&self, numbers: &Numbers, now: Timestamp) -> Terms {
-        let (window, capacity) = (self.window, numbers.capacity());
-        match self.algorithm {
-            Algorithm::SlidingWindow => Terms::SlidingWindow { limit: capacity, window },
-            Algorithm::TokenBucket => Terms::TokenBucket { rate: numbers.rate, burst: capacity },
-            Algorithm::FixedWindow => {
-                let into = now.get().checked_rem(window.get()).unwrap_or(0);
-                let start = now.before(Micros::new(into));
-                let edges = [start, start.after(window), start.after(window).after(window)];
-                Terms::AlignedWindow { limit: capacity, edges }
-            }
+    /// What its counters are named by: the name and the key attributes, those of `was` first.
+    pub(crate) fn counter(&self) -> (&str, &[String]) {
+        match &self.was {
+            None => (&self.name, &self.key),
+            Some(was) => (&was.name, was.key.as_ref().unwrap_or(&self.key)),
         }
-    }
-
-    /// This replica's part of the limit for one key, while the store does not answer (G14): the
-    /// parts of all ranks sum to the limit. Without a rank, the limit divided and rounded down.
-    /// A part of 0 denies everything.
-    #[must_use]
-    pub fn share(
-        &self,
-        numbers: &Numbers,
-        hash: &[u8; 16],
-        rank: Option<u32>,
-        replicas: u32,
-        now: Timestamp,
-    ) -> Terms {
-        let replicas = u64::from(replicas.max(1));
-        // Which replicas get the remainder differs from key to key.
-        let turn = rank.map_or(0, |rank| {
-            let first = hash.first_chunk().copied().map_or(0, u64::from_le_bytes);
-            (first % replicas + u64::from(rank) % replicas) % replicas
-        });
-        let part = |whole: Tokens| (whole.get() + turn) / replicas;
-        let limit = part(numbers.limit);
-        let capacity = if limit == 0 { 0 } else { part(numbers.capacity()) };
-        // A part may not be countable exactly where the whole is: then less, never more.
-        let (_, rate) = rate::largest_fit(limit, self.window);
-        let burst = numbers.burst.map(|_| Tokens::new(capacity));
-        self.terms(&Numbers { limit: Tokens::new(limit), burst, rate }, now)
-    }
-}
-
-impl Numbers {
-    /// The most tokens that can pass at once: the burst of a token bucket, else the limit.
-    #[must_use]
-    pub fn capacity(&self) -> Tokens {
-        self.burst.unwrap_or(self.limit)
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::{CostRule, EndpointCost, Limit};
+use super::calendar::StartsOn;
+use super::{CostRule, EndpointCost, Limit, Penalty};
 
 /// Changes when the canonical form does.
 const LABEL: &str = "sluicegate policy v1";
@@ -47,6 +48,11 @@ impl Form {
         self.0.update(text);
     }
 
+    fn texts(&mut self, texts: &[String]) {
+        self.number(texts.len() as u64);
+        texts.iter().for_each(|text| self.text(text));
+    }
+
     fn option(&mut self, text: Option<&str>) {
         self.number(u64::from(text.is_some()));
         self.text(text.unwrap_or_default());
@@ -57,10 +63,8 @@ impl Form {
         let mut patterns: Vec<_> = limit.patterns.iter().map(ToString::to_string).collect();
         patterns.sort_unstable();
         patterns.dedup();
-        self.number(patterns.len() as u64);
-        patterns.iter().for_each(|pattern| self.text(pattern));
-        self.number(limit.key.len() as u64);
-        limit.key.iter().for_each(|attribute| self.text(attribute));
+        self.texts(&patterns);
+        self.texts(&limit.key);
         self.text(limit.algorithm.as_str());
         self.number(limit.numbers.limit.get());
         self.number(limit.window.get());
@@ -76,9 +80,30 @@ impl Form {
                 self.text(name);
             }
         }
+        self.quota(limit);
+        self.number(limit.hold.get());
         self.text(limit.mode.as_str());
+        self.text(limit.accuracy.as_str());
+        self.number(u64::from(limit.penalty.is_some()));
+        if let Some(Penalty { after, within, block }) = limit.penalty {
+            [after.get(), within.get(), block.get()].into_iter().for_each(|n| self.number(n));
+        }
+        let (name, key) = limit.counter();
+        self.text(name);
+        self.texts(key);
         self.text(limit.on_store_failure.as_str());
         self.number(limit.max_keys);
         self.option(limit.reason.as_deref());
+    }
+    fn quota(&mut self, limit: &Limit) {
+        self.number(u64::from(limit.calendar.is_some()));
+        if let Some(calendar) = &limit.calendar {
+            self.text(calendar.period.as_str());
+            self.text(calendar.zone());
+            let StartsOn { month, day } = calendar.starts_on();
+            [month, day].into_iter().for_each(|n| self.number(u64::from(n.unsigned_abs())));
+        }
+        self.number(limit.alert_at.len() as u64);
+        limit.alert_at.iter().for_each(|percent| self.number(u64::from(*percent)));
     }
 }

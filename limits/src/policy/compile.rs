@@ -2,20 +2,22 @@
 
 use std::collections::HashMap;
 
+use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
+use super::calendar::Calendar;
 use super::pattern::Pattern;
 use super::problem::{At, Problem, Problems, code, nearest, shown};
 use super::read::Spanned;
-use super::source::{self, RawCost, RawLimit, is_reason};
-use super::units::window_text;
+use super::source::{self, RawCost, RawLimit, RawQuota, RawWas, is_reason};
+use super::units::{DEFAULT_HOLD, window_text};
 use super::{
-    Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, Limit, Numbers, Place, Policy,
-    SourceFile, canonical, rate,
+    Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, Limit, Numbers, Period, Place,
+    Policy, SourceFile, Was, canonical, rate,
 };
 use crate::attributes::canonical_name;
 use crate::matching::Index;
-use crate::time::Tokens;
+use crate::time::{Micros, Tokens};
 
 /// The attributes that every request may have.
 pub const KNOWN_ATTRIBUTES: &[&str] = &[
@@ -47,6 +49,7 @@ struct Draft {
     endpoint_costs: Vec<EndpointCost>,
     /// Where each limit and endpoint stands, to name both places when one is repeated.
     limit_places: HashMap<String, String>,
+    counter_places: HashMap<String, String>,
     endpoint_places: HashMap<String, String>,
 }
 
@@ -111,8 +114,11 @@ impl Draft {
         }
         let patterns = raw.patterns.iter().filter_map(|text| pattern(text, problems)).collect();
         let key = key(&raw.key, problems);
+        let was = raw.was.as_ref().map(|raw| was(raw, &key, problems));
+        self.counter(file, &raw, problems);
         let reason = raw.reason.as_ref().map(|reason| reason_word(reason, problems));
-        let burst = burst(&raw, problems);
+        let window = window(&raw);
+        let burst = burst(&raw, window, problems);
         let cost = cost(raw.cost, problems);
         if raw.limit.value == 0 {
             let message = format!("limit `{}` denies every request", raw.name.value);
@@ -120,7 +126,7 @@ impl Draft {
             problems.warning(raw.limit.at, code::DENIES_ALL, message, help);
         }
         self.limits.push(Limit {
-            id: id(&raw.name.value),
+            id: id(was.as_ref().map_or(&raw.name.value, |was| &was.name)),
             place: Place { file: file.to_owned(), line: raw.name.at.line },
             name: raw.name.value.into(),
             description: raw.description,
@@ -129,9 +135,15 @@ impl Draft {
             numbers: Numbers {
                 limit: Tokens::new(raw.limit.value),
                 burst,
-                rate: rate::largest_fit(raw.limit.value, raw.window).1,
+                rate: rate::largest_fit(raw.limit.value, window).1,
             },
-            window: raw.window,
+            window,
+            calendar: calendar(&raw.quota),
+            hold: raw.hold.unwrap_or(DEFAULT_HOLD),
+            alert_at: raw.quota.alert_at,
+            penalty: raw.penalty,
+            was,
+            accuracy: raw.accuracy,
             mode: raw.mode,
             on_store_failure: raw.on_store_failure,
             max_keys: raw.max_keys.unwrap_or(DEFAULT_MAX_KEYS),
@@ -139,6 +151,20 @@ impl Draft {
             cost,
             patterns,
         });
+    }
+
+    /// No two limits may count on the same counters.
+    fn counter(&mut self, file: &str, raw: &RawLimit, problems: &mut Problems) {
+        let name = raw.was.as_ref().map_or(&raw.name, |was| &was.name);
+        let here = place(file, name.at);
+        let Some(other) = self.counter_places.insert(name.value.clone(), here) else { return };
+        // Two limits of one name were reported as that.
+        if self.limit_places.get(&raw.name.value).is_some_and(|place| *place == other) {
+            return;
+        }
+        let message = format!("the counters `{}` are those of the limit at {other}", name.value);
+        let help = "remove one `was`; the limit of that name can have no other counters";
+        problems.error(name.at, code::REPEATED_COUNTER, message, help);
     }
 
     fn finish(self) -> Policy {
@@ -205,17 +231,54 @@ fn reason_word(reason: &Spanned<String>, problems: &mut Problems) -> String {
     reason.value.clone()
 }
 
-/// The burst of a token bucket, after the checks that its arithmetic needs.
-fn burst(raw: &RawLimit, problems: &mut Problems) -> Option<Tokens> {
-    if raw.algorithm != Algorithm::TokenBucket {
-        if let Some(burst) = &raw.burst {
-            let message = format!("`{}` has no burst", raw.algorithm.as_str());
-            let help = "remove it, or write `algorithm: token_bucket`";
-            problems.error(burst.at, code::MISPLACED_KEY, message, help);
+/// The length of the window that a limit is known by.
+fn window(raw: &RawLimit) -> Micros {
+    match raw.algorithm {
+        Algorithm::SlidingWindow | Algorithm::TokenBucket | Algorithm::FixedWindow => raw.window,
+        Algorithm::Calendar => raw.quota.period.map(Period::longest),
+        Algorithm::Concurrency => raw.hold,
+    }
+    // Each algorithm's own key was found to be there.
+    .unwrap_or(Micros::SECOND)
+}
+
+/// The periods of a quota.
+fn calendar(raw: &RawQuota) -> Option<Calendar> {
+    let zone = raw.zone.clone().unwrap_or(TimeZone::UTC);
+    raw.period.map(|period| Calendar::new(period, zone, raw.starts_on))
+}
+
+/// What a limit was called. Each attribute of the former key is where it was.
+fn was(raw: &RawWas, key: &[String], problems: &mut Problems) -> Was {
+    let former = raw.key.as_ref().map(|former| {
+        let names: Vec<String> =
+            former.value.iter().filter_map(|a| attribute_name(a.at, &a.value, problems)).collect();
+        let count = former.value.len();
+        if count != key.len() {
+            let message = format!("a key of {} attributes was one of {count}", key.len());
+            let help = "the key may only change name by name; else the counters begin anew";
+            problems.error(former.at, code::BAD_WAS, message, help);
         }
+        let moved = |name: &&String| {
+            let places = |list: &[String]| list.iter().position(|other| other == *name);
+            key.contains(name) && places(key) != places(&names)
+        };
+        if let Some(name) = names.iter().find(moved) {
+            let message = format!("`{name}` was at another place of the key");
+            let help = "an attribute of both keys has to stand at the same place";
+            problems.error(former.at, code::BAD_WAS, message, help);
+        }
+        names
+    });
+    Was { name: raw.name.value.as_str().into(), key: former }
+}
+
+/// The burst of a token bucket, after the checks that its arithmetic needs.
+fn burst(raw: &RawLimit, window: Micros, problems: &mut Problems) -> Option<Tokens> {
+    if raw.algorithm != Algorithm::TokenBucket {
         return None;
     }
-    let (limit, window) = (raw.limit.value, raw.window);
+    let limit = raw.limit.value;
     let burst = raw.burst.as_ref().unwrap_or(&raw.limit);
     if limit == 0 && burst.value == 0 {
         return Some(Tokens::ZERO);

@@ -1,7 +1,9 @@
 //! Typed values out of YAML nodes; every mistake becomes a problem with its place.
 
+use super::keys::Key;
+use super::kinds::Algorithm;
 use super::problem::{At, Problems, code, nearest, shown};
-use super::units::{self, InvalidNumber, InvalidWindow};
+use super::units::{self, InvalidNumber, InvalidWindow, window_text};
 use super::yaml::{Node, Value};
 use crate::time::Micros;
 
@@ -17,7 +19,8 @@ pub(crate) struct Fields<'t> {
     /// What the map is, for messages: "limit `a`".
     owner: String,
     at: At,
-    entries: Vec<(&'static str, Node<'t>)>,
+    keys: &'static [Key],
+    entries: Vec<(&'static Key, Node<'t>)>,
     seen: Vec<&'static str>,
     /// Keys that were likely meant by unknown ones.
     misspelt: Vec<&'static str>,
@@ -28,23 +31,22 @@ impl<'t> Fields<'t> {
     pub(crate) fn of(
         node: Node<'t>,
         owner: String,
-        keys: &'static [&'static str],
+        keys: &'static [Key],
         later: &'static [&'static str],
         problems: &mut Problems,
     ) -> Option<Self> {
         let at = node.at;
-        let mut fields = Self { owner, at, entries: vec![], seen: vec![], misspelt: vec![] };
+        let mut fields = Self { owner, at, keys, entries: vec![], seen: vec![], misspelt: vec![] };
         for (name, value) in entries(node, &fields.owner, problems)? {
-            let find = |known: &&&'static str| **known == name.value;
-            if let Some(key) = keys.iter().find(find) {
-                if fields.seen.contains(key) {
-                    let message = format!("`{key}` stands twice in {}", fields.owner);
+            if let Some(key) = keys.iter().find(|key| key.name == name.value) {
+                if fields.seen.contains(&key.name) {
+                    let message = format!("`{}` stands twice in {}", key.name, fields.owner);
                     problems.error(name.at, code::REPEATED_KEY, message, "keep one of them");
                 } else {
-                    fields.seen.push(key);
+                    fields.seen.push(key.name);
                     fields.entries.push((key, value));
                 }
-            } else if let Some(key) = later.iter().find(find) {
+            } else if let Some(key) = later.iter().find(|key| **key == name.value) {
                 not_available(name.at, key, problems);
             } else {
                 fields.misspelt.extend(unknown_key(&name, &fields.owner, keys, problems));
@@ -55,24 +57,32 @@ impl<'t> Fields<'t> {
 
     /// The value of a key, where it has one.
     pub(crate) fn take(&mut self, key: &str) -> Option<Node<'t>> {
-        let at = self.entries.iter().position(|(name, _)| *name == key)?;
+        let at = self.entries.iter().position(|(known, _)| known.name == key)?;
         Some(self.entries.swap_remove(at).1)
     }
 
-    /// The value of a key that has to be there.
-    pub(crate) fn require(
-        &mut self,
-        key: &str,
-        help: &str,
-        problems: &mut Problems,
-    ) -> Option<Node<'t>> {
-        let found = self.take(key);
+    /// Reports the keys that an algorithm needs and are not there, and takes out those that are
+    /// there and it does not use.
+    pub(crate) fn suit(&mut self, algorithm: Algorithm, problems: &mut Problems) {
+        let keys = self.keys.iter().filter(|key| key.needed_by.contains(&algorithm));
         // A key that was misspelt was reported already.
-        if found.is_none() && !self.misspelt.contains(&key) {
-            let message = format!("{} has no `{key}`", self.owner);
-            problems.error(self.at, code::MISSING_KEY, message, help);
+        let gone = keys
+            .filter(|key| !(self.seen.contains(&key.name) || self.misspelt.contains(&key.name)));
+        for key in gone {
+            let message = format!("{} has no `{}`", self.owner, key.name);
+            let help = format!("{}: `{}`", key.about, key.example());
+            problems.error(self.at, code::MISSING_KEY, message, &help);
         }
-        found
+        self.entries.retain(|(key, node)| {
+            let suits = key.of.contains(&algorithm);
+            if !suits {
+                let message = format!("`{}` has no `{}`", algorithm.as_str(), key.name);
+                let words = listed(key.of.iter().map(|algorithm| algorithm.as_str()));
+                let help = format!("remove it, or choose the algorithm {words}");
+                problems.error(node.at, code::MISPLACED_KEY, message, &help);
+            }
+            suits
+        });
     }
 }
 
@@ -177,16 +187,17 @@ pub(crate) fn number(
     }
 }
 
-/// A window.
-pub(crate) fn window(
+/// A time of `least` to `most`.
+pub(crate) fn time(
     node: Node<'_>,
     what: &str,
+    (least, most): (Micros, Micros),
     problems: &mut Problems,
-) -> Option<Spanned<Micros>> {
+) -> Option<Micros> {
     const HELP: &str = "an integer and one of ms, s, m, h, d: 30s, 1m, 24h";
     let Spanned { at, value } = text(node, what, problems)?;
-    let (code, message, help) = match units::window(&value) {
-        Ok(window) => return Some(Spanned { at, value: window }),
+    let (code, message, help) = match units::window(&value, (least, most)) {
+        Ok(time) => return Some(time),
         Err(InvalidWindow::NoUnit) => (
             code::BAD_WINDOW,
             format!("{what} has no unit: `{}`", shown(&value)),
@@ -198,7 +209,7 @@ pub(crate) fn window(
         Err(InvalidWindow::Range) => (
             code::OUT_OF_RANGE,
             format!("`{}` is out of range for {what}", shown(&value)),
-            "1ms to 366d".to_owned(),
+            format!("{} to {}", window_text(least), window_text(most)),
         ),
     };
     problems.error(at, code, message, &help);
@@ -244,13 +255,13 @@ fn not_available(at: At, word: &str, problems: &mut Problems) {
 fn unknown_key(
     name: &Spanned<String>,
     owner: &str,
-    keys: &[&'static str],
+    keys: &'static [Key],
     problems: &mut Problems,
 ) -> Option<&'static str> {
-    let nearest = nearest(&name.value, keys.iter().copied());
+    let nearest = nearest(&name.value, keys.iter().map(|key| key.name));
     let help = match nearest {
         Some(key) => format!("did you mean `{key}`?"),
-        None => format!("{owner} has {}", listed(keys.iter().copied())),
+        None => format!("{owner} has {}", listed(keys.iter().map(|key| key.name))),
     };
     let code = if name.value == "<<" { code::UNSUPPORTED_YAML } else { code::UNKNOWN_KEY };
     problems.error(

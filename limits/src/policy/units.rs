@@ -10,6 +10,16 @@ pub const MAX_COST: u64 = 1 << 32;
 pub const MIN_WINDOW: Micros = Micros::MILLISECOND;
 /// The longest window: 366 days.
 pub const MAX_WINDOW: Micros = Micros::new(366 * Micros::DAY.get());
+/// The shortest time that `hold`, and the windows and blocks of a penalty, may last.
+pub const MIN_HOLD: Micros = Micros::SECOND;
+/// The longest `hold`.
+pub const MAX_HOLD: Micros = Micros::HOUR;
+/// How long tokens of a limit are held at most unless it says otherwise.
+pub const DEFAULT_HOLD: Micros = Micros::new(5 * Micros::MINUTE.get());
+/// The longest block of a penalty.
+pub const MAX_BLOCK: Micros = Micros::new(7 * Micros::DAY.get());
+/// The most denials that a penalty may wait for.
+pub const MAX_STRIKES: u64 = 1_000_000;
 
 /// The units of windows, with their length in microseconds.
 const UNITS: [(&str, u64); 5] = [
@@ -36,7 +46,7 @@ pub(crate) enum InvalidWindow {
     Form,
     /// Digits without a unit.
     NoUnit,
-    /// Shorter than [`MIN_WINDOW`] or longer than [`MAX_WINDOW`].
+    /// Shorter or longer than is accepted.
     Range,
 }
 
@@ -56,8 +66,8 @@ pub(crate) fn number(text: &str, most: u64) -> Result<u64, InvalidNumber> {
 /// Reads an integer and a unit: `250ms`, `30s`, `5m`, `1h`, `30d`.
 ///
 /// # Errors
-/// Another form, or a window outside of 1 ms to 366 days.
-pub(crate) fn window(text: &str) -> Result<Micros, InvalidWindow> {
+/// Another form, or a time outside of `least` to `most`.
+pub(crate) fn window(text: &str, (least, most): (Micros, Micros)) -> Result<Micros, InvalidWindow> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or(match digits(text) {
         Some(_) => InvalidWindow::NoUnit,
         None => InvalidWindow::Form,
@@ -67,7 +77,7 @@ pub(crate) fn window(text: &str) -> Result<Micros, InvalidWindow> {
     let (_, length) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(InvalidWindow::Form)?;
     let micros = count.parse::<u64>().ok().and_then(|n| n.checked_mul(*length));
     match micros {
-        Some(n) if n >= MIN_WINDOW.get() && n <= MAX_WINDOW.get() => Ok(Micros::new(n)),
+        Some(n) if n >= least.get() && n <= most.get() => Ok(Micros::new(n)),
         _ => Err(InvalidWindow::Range),
     }
 }
@@ -116,6 +126,10 @@ mod tests {
         ] {
             assert_eq!(number(bad, MAX_LIMIT), Err(InvalidNumber::Form), "{bad}");
         }
+    }
+
+    fn window(text: &str) -> Result<Micros, InvalidWindow> {
+        super::window(text, (MIN_WINDOW, MAX_WINDOW))
     }
 
     #[test]

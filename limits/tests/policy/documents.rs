@@ -1,8 +1,9 @@
 //! docs/limits.md says what the code does: its examples compile, and no key or code is missing.
 
-use sluicegate_limits::policy::source::{FILE_KEYS, LIMIT_KEYS};
+use sluicegate_limits::policy::keys::{FILE_KEYS, LIMIT_KEYS, PENALTY_KEYS, WAS_KEYS};
 use sluicegate_limits::policy::{
-    ATTRIBUTE_FAMILIES, Algorithm, KNOWN_ATTRIBUTES, Mode, OnStoreFailure, Problem,
+    ATTRIBUTE_FAMILIES, Accuracy, Algorithm, KNOWN_ATTRIBUTES, Mode, OnStoreFailure, Period,
+    Problem,
 };
 
 use crate::{compile, examples};
@@ -49,6 +50,8 @@ fn every_key_and_word_is_named() {
     let words = Algorithm::WORDS.map(|(word, _)| word).into_iter();
     let words = words.chain(Mode::WORDS.map(|(word, _)| word));
     let words = words.chain(OnStoreFailure::WORDS.map(|(word, _)| word));
+    let words = words.chain(Period::WORDS.map(|(word, _)| word));
+    let words = words.chain(Accuracy::WORDS.map(|(word, _)| word));
     for name in words.chain(KNOWN_ATTRIBUTES.iter().copied()) {
         assert!(PAGE.contains(&format!("`{name}`")), "the page does not name `{name}`");
     }
@@ -56,7 +59,11 @@ fn every_key_and_word_is_named() {
         assert!(PAGE.contains(&format!("`{family}NAME`")), "the page does not name {family}");
     }
     for key in FILE_KEYS.iter().chain(LIMIT_KEYS) {
-        assert!(PAGE.contains(&format!("\n| `{key}` | ")), "no row for `{key}`");
+        let name = key.name;
+        assert!(PAGE.contains(&format!("\n| `{name}` | ")), "no row for `{name}`");
+    }
+    for key in PENALTY_KEYS.iter().chain(WAS_KEYS) {
+        assert!(PAGE.contains(&format!("`{}`", key.name)), "the page does not name {}", key.name);
     }
 }
 
@@ -79,7 +86,7 @@ fn the_shown_problem_is_what_the_compiler_says() {
 #[test]
 fn the_examples_show_every_key() {
     let all: String = examples().into_iter().map(|(_, text)| text).collect();
-    for key in FILE_KEYS.iter().chain(LIMIT_KEYS) {
-        assert!(all.contains(&format!("{key}:")), "no example shows `{key}`");
+    for key in FILE_KEYS.iter().chain(LIMIT_KEYS).chain(PENALTY_KEYS).chain(WAS_KEYS) {
+        assert!(all.contains(&format!("{}:", key.name)), "no example shows `{}`", key.name);
     }
 }

@@ -5,6 +5,7 @@
 mod charges;
 mod documents;
 mod explained;
+mod keys;
 mod mutated;
 mod problems;
 mod shares;

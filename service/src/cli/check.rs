@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 use sluicegate_limits::policy::units::window_text;
-use sluicegate_limits::policy::{Compiled, Policy, Problem, Severity, SourceFile};
+use sluicegate_limits::policy::{Algorithm, Compiled, Policy, Problem, Severity, SourceFile};
 
 use super::{Exit, Output, complain, print};
 use crate::reload::Sources;
@@ -121,7 +121,12 @@ fn summary(policy: &Policy) -> String {
     let mut rows = vec![["LIMIT", "ALLOWS", "KEY", "ALGORITHM", "MODE"].map(str::to_owned)];
     for limit in policy.limits() {
         let key = if limit.key.is_empty() { "-".to_owned() } else { limit.key.join(", ") };
-        let allows = format!("{} per {}", limit.numbers.limit, window_text(limit.window));
+        let most = limit.numbers.limit;
+        let allows = match (limit.algorithm, &limit.calendar) {
+            (Algorithm::Concurrency, _) => format!("{most} at once"),
+            (_, Some(calendar)) => format!("{most} per {}", calendar.period.as_str()),
+            (_, None) => format!("{most} per {}", window_text(limit.window)),
+        };
         let words = [limit.algorithm.as_str(), limit.mode.as_str()].map(str::to_owned);
         let [algorithm, mode] = words;
         rows.push([limit.name.to_string(), allows, key, algorithm, mode]);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use sluicegate_limits::policy::{Limit, OnStoreFailure};
+use sluicegate_limits::policy::{Algorithm, Limit, OnStoreFailure};
 use sluicegate_limits::time::{Micros, Timestamp};
 
 /// A limit with a longer window does not come back by itself after the store lost its counters.
@@ -71,15 +71,20 @@ impl Losses {
         if lost_at == 0 {
             return Backing::Store;
         }
-        let span = memory_of(limit);
+        let mut span = memory_of(limit);
         if span > LONGEST_RECOVERY {
             return Backing::without_store(limit);
+        }
+        if limit.algorithm == Algorithm::Concurrency {
+            // Ends of holds are rounded up by at most a sixteenth.
+            span = span.plus(Micros::new(span.get().div_ceil(16)));
         }
         if now < Timestamp::new(lost_at).after(span) { Backing::Local } else { Backing::Store }
     }
 }
 
-/// How long a limit remembers a token: its window, or the time in which a burst refills.
+/// How long a limit remembers a token: its window, its longest period or hold, or the time in
+/// which a burst refills.
 fn memory_of(limit: &Limit) -> Micros {
     let windows = limit.numbers.capacity().get().div_ceil(limit.numbers.limit.get().max(1));
     Micros::new(limit.window.get().saturating_mul(windows.max(1)))
@@ -96,6 +101,10 @@ rate_limits:
   minute: { limit: 5, window: 1m }
   refills_in_ten_minutes: { algorithm: token_bucket, limit: 5, window: 1m, burst: 50 }
   day: { limit: 5, window: 1d, on_store_failure: deny }
+  running: { algorithm: concurrency, limit: 5, hold: 16m }
+  running_long: { algorithm: concurrency, limit: 5, hold: 1h }
+  hourly: { algorithm: calendar, limit: 5, period: hour }
+  daily: { algorithm: calendar, limit: 5, period: day, on_store_failure: allow }
 ";
 
     fn at(minutes: u64) -> Timestamp {
@@ -114,18 +123,32 @@ rate_limits:
         assert!(!losses.note(&one, at(0), at(1)), "the first generation is adopted silently");
         assert!(!losses.note(&one, at(0), at(2)));
         assert!(!losses.note(&other, at(0), at(2)));
-        assert_eq!(backing(at(2)), [Backing::Store; 3]);
+        assert_eq!(backing(at(2)), [Backing::Store; 7]);
 
         assert!(losses.note(&one, at(9), at(10)));
         assert!(!losses.note(&other, at(0), at(10)), "an answer that was overtaken tells nothing");
         assert!(!losses.note(&other, at(9), at(11)), "one loss is told once");
-        assert_eq!(backing(at(10)), [Backing::Local, Backing::Local, Backing::Closed]);
-        assert_eq!(backing(at(11)), [Backing::Store, Backing::Local, Backing::Closed]);
-        assert_eq!(backing(at(20)), [Backing::Store, Backing::Store, Backing::Closed]);
-        assert_eq!(backing(at(100_000)), [Backing::Store, Backing::Store, Backing::Closed]);
+        let local = |names: [&str; 5]| {
+            let of = |limit: &Limit| match &*limit.name {
+                "day" => Backing::Closed,
+                "daily" => Backing::Open,
+                name if names.contains(&name) => Backing::Local,
+                _ => Backing::Store,
+            };
+            limits.iter().map(of).collect::<Vec<_>>()
+        };
+        let (bucket, run) = ("refills_in_ten_minutes", "running");
+        let all = ["minute", bucket, run, "running_long", "hourly"];
+        assert_eq!(backing(at(10)), local(all));
+        assert_eq!(backing(at(11)), local(["", bucket, run, "running_long", "hourly"]));
+        assert_eq!(backing(at(26)), local(["", "", run, "running_long", "hourly"]));
+        assert_eq!(backing(at(27)), local(["", "", "", "running_long", "hourly"]));
+        assert_eq!(backing(at(70)), local(["", "", "", "running_long", ""]));
+        assert_eq!(backing(at(74)), local([""; 5]));
+        assert_eq!(backing(at(100_000)), local([""; 5]));
 
         assert!(losses.note(&one, at(5), at(100_000)), "a clock that is behind is another store");
         assert!(!losses.note(&Seen::default(), at(5), at(100_000)));
-        assert_eq!(backing(at(100_000)), [Backing::Local, Backing::Local, Backing::Closed]);
+        assert_eq!(backing(at(100_000)), local(all));
     }
 }
