@@ -11,6 +11,8 @@
 //! | `host` | lower case, without port and trailing dot: a caller chooses the port it writes |
 //! | `method` | an upper-case token; methods are case-sensitive, so `get` is refused, not folded |
 //! | `authenticated` | `true` or `false`, always set; `false` unless it was set |
+//! | `country`, `region` | upper case |
+//! | `traffic_class` | one of [`TRAFFIC_CLASSES`] |
 //! | `headers.*` | any value; the name is in lower case |
 
 mod ip;
@@ -27,6 +29,9 @@ pub const MAX_ATTRIBUTES: usize = 64;
 pub const MAX_NAME_BYTES: usize = 128;
 /// The longest value of an attribute, in bytes, as it is given.
 pub const MAX_VALUE_BYTES: usize = 65_536;
+
+/// The words of the attribute `traffic_class`: where a request comes from.
+pub const TRAFFIC_CLASSES: [&str; 4] = ["north_south", "east_west", "admin", "partner"];
 
 const AUTHENTICATED: &str = "authenticated";
 
@@ -110,6 +115,18 @@ impl AttributesBuilder {
         }
         self.push(&name, value)?;
         Ok(self)
+    }
+
+    /// Goes on with facts that were finished; `authenticated` stays as it is.
+    #[must_use]
+    pub const fn reopen(attributes: Attributes) -> Self {
+        Self(attributes)
+    }
+
+    /// The value of an attribute that is set so far.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name)
     }
 
     /// The facts, sorted by name. `authenticated` is `false` where nobody said otherwise.
@@ -246,7 +263,11 @@ fn push_canonical(name: &str, value: &str, out: &mut String) -> Result<(), &'sta
         "ip_address" => ip::push_ip(value, out).ok_or("an IPv4 or IPv6 address")?,
         "host" => push_host(value, out).ok_or("a host name or address, with or without port")?,
         "method" if !is_method(value) => return Err("an upper-case HTTP method"),
+        "country" | "region" => out.extend(value.chars().map(|c| c.to_ascii_uppercase())),
         AUTHENTICATED if !matches!(value, "true" | "false") => return Err("true or false"),
+        "traffic_class" if !TRAFFIC_CLASSES.contains(&value) => {
+            return Err("north_south, east_west, admin or partner");
+        }
         _ => out.push_str(value),
     }
     Ok(())

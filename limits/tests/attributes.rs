@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use sluicegate_limits::attributes::{
     Attributes, AttributesBuilder, InvalidAttribute, MAX_ATTRIBUTES, MAX_NAME_BYTES,
-    MAX_VALUE_BYTES, canonical_name,
+    MAX_VALUE_BYTES, TRAFFIC_CLASSES, canonical_name,
 };
 
 #[derive(Deserialize)]
@@ -91,6 +91,35 @@ fn methods_are_upper_case_tokens() {
         };
         assert_eq!(canonical("method", method), Err(refused), "{method:?}");
     }
+}
+
+#[test]
+fn a_traffic_class_is_one_of_four_words() {
+    for class in TRAFFIC_CLASSES {
+        assert_eq!(canonical("traffic_class", class).as_deref(), Ok(class));
+    }
+    for value in ["partnr", "PARTNER", " partner", "public"] {
+        assert!(canonical("traffic_class", value).is_err(), "{value}");
+    }
+}
+
+#[test]
+fn places_are_in_upper_case() {
+    assert_eq!(canonical("country", "es").as_deref(), Ok("ES"));
+    assert_eq!(canonical("region", "Es-md").as_deref(), Ok("ES-MD"));
+}
+
+#[test]
+fn facts_can_be_added_to_finished_ones() {
+    let mut builder = AttributesBuilder::new();
+    builder.set("tenant_id", "acme").unwrap().set("authenticated", "true").unwrap();
+    let mut again = AttributesBuilder::reopen(builder.finish());
+    assert_eq!(again.get("tenant_id"), Some("acme"));
+    assert!(again.set("tenant_id", "globex").is_err());
+    again.set("country", "ES").unwrap();
+    let facts = again.finish();
+    let expected = [("authenticated", "true"), ("country", "ES"), ("tenant_id", "acme")];
+    assert_eq!(facts.iter().collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::http::{Extensions, HeaderMap};
-use sluicegate_limits::attributes::Attributes;
+use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::headers::HeaderStyle;
 use sluicegate_limits::policy::units::MAX_COST;
@@ -17,13 +17,14 @@ use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::Verdict;
 
 use crate::call::{Call, Door, Method};
+use crate::geography::Geography;
 use crate::lifecycle::Lifecycle;
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::reload::ReloadState;
 use crate::server::{Peer, Routers};
-use crate::settings::{Listener, Settings};
+use crate::settings::{Listener, Settings, TrafficClass};
 use crate::telemetry::TraceParent;
 
 mod deadline;
@@ -40,6 +41,7 @@ pub struct Common {
     grpc: Listener,
     http: Listener,
     origin: Origin,
+    geography: Option<Arc<Geography>>,
     header_style: HeaderStyle,
     retry_after_jitter: bool,
     metrics: Arc<Metrics>,
@@ -67,11 +69,13 @@ impl Common {
         metrics: Arc<Metrics>,
         lifecycle: Lifecycle,
         reload: Arc<ReloadState>,
+        geography: Option<Arc<Geography>>,
     ) -> Result<Arc<Self>, ReflectionError> {
         Ok(Arc::new(Self {
             grpc: settings.listeners.grpc.clone(),
             http: settings.listeners.http.clone(),
             origin: Origin::new(&settings.attributes, &settings.jwt),
+            geography,
             header_style: settings.rate_limit_headers,
             retry_after_jitter: settings.retry_after_jitter,
             metrics,
@@ -80,6 +84,32 @@ impl Common {
             watches: Arc::new(tokio::sync::Semaphore::new(health::MAX_WATCHES)),
             reflection: grpc::reflection(settings.listeners.grpc.max_message_bytes)?,
         }))
+    }
+
+    /// Adds to the facts of a request what its listener and the geography file tell of it.
+    ///
+    /// A class that a gateway's route sets is closer to the request than the listener's; callers
+    /// that state their own attributes cannot leave the class of their listener.
+    fn complete(&self, door: Door, attributes: Attributes) -> Result<Attributes, String> {
+        let listener = if door == Door::Http { &self.http } else { &self.grpc };
+        let class = listener.traffic_class.map(TrafficClass::as_str);
+        if class.is_none() && self.geography.is_none() {
+            return Ok(attributes);
+        }
+        let mut facts = AttributesBuilder::reopen(attributes);
+        match (class, facts.get("traffic_class")) {
+            (Some(class), None) => {
+                facts.set("traffic_class", class).map_err(|error| error.to_string())?;
+            }
+            (Some(class), Some(stated)) if stated != class && door != Door::ExtAuthz => {
+                return Err(format!("attribute traffic_class is `{class}` for this listener"));
+            }
+            _ => {}
+        }
+        if let Some(geography) = &self.geography {
+            geography.fill(&mut facts).map_err(|error| error.to_string())?;
+        }
+        Ok(facts.finish())
     }
 
     /// Seconds to add to `Retry-After`: at most a tenth of the wait and at most 5.
@@ -119,14 +149,23 @@ impl Caller {
         }
     }
 
-    const fn call(self, door: Door, attributes: Attributes, cost: Option<Tokens>) -> Call {
-        let Self { deadline, trace, .. } = self;
-        Call { attributes, cost, deadline, door, method: Method::Check, trace }
+    /// A request with what it states, and what else is known of it.
+    fn call(
+        self,
+        common: &Common,
+        door: Door,
+        attributes: Attributes,
+        cost: Option<Tokens>,
+    ) -> Result<Call, String> {
+        let attributes = common.complete(door, attributes)?;
+        Ok(Call { attributes, cost, ..self.unread(door) })
     }
 
     /// A request of which nothing but the caller is known.
     fn unread(self, door: Door) -> Call {
-        self.call(door, Attributes::default(), None)
+        let Self { deadline, trace, .. } = self;
+        let (attributes, method) = (Attributes::default(), Method::Check);
+        Call { attributes, cost: None, deadline, door, method, trace }
     }
 }
 

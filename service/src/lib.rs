@@ -4,6 +4,7 @@ pub mod call;
 pub mod cli;
 pub mod clock;
 pub mod doors;
+pub mod geography;
 pub mod lifecycle;
 pub mod limiter;
 pub mod metrics;

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub policy: PolicyMetrics,
     /// The call to the store.
     pub store: StoreMetrics,
+    /// The file that tells the place of an address.
+    pub geography: GeographyMetrics,
     memory_counters: Gauge,
     overflows: Counter,
     /// The connections of the gRPC listener.
@@ -58,6 +60,14 @@ pub struct StoreMetrics {
     errors: [Counter; StoreError::KINDS.len()],
     breaker: Gauge,
     generations: Counter,
+}
+
+/// The file that tells the place of an address.
+#[derive(Debug)]
+pub struct GeographyMetrics {
+    accepted: Counter,
+    rejected: Counter,
+    built: Gauge,
 }
 
 /// The connections of one listener.
@@ -91,6 +101,7 @@ impl Metrics {
             decisions: DecisionMetrics::register(&mut r),
             policy: PolicyMetrics::register(&mut r),
             store,
+            geography: GeographyMetrics::register(&mut r),
             memory_counters: add(&mut r, &table::MEMORY_COUNTERS, Gauge::default()),
             overflows: add(&mut r, &table::OVERFLOWS, Counter::default()),
             grpc,
@@ -160,6 +171,32 @@ impl StoreMetrics {
     /// Counts that the store was found emptied.
     pub fn generation_changed(&self) {
         self.generations.inc();
+    }
+}
+
+impl GeographyMetrics {
+    fn register(r: &mut Registry) -> Self {
+        let reloads = add(r, &table::GEOGRAPHY_RELOADS, Counters::default());
+        Self {
+            accepted: reloads.get_or_create_owned(&label("result", "accepted")),
+            rejected: reloads.get_or_create_owned(&label("result", "rejected")),
+            built: add(r, &table::GEOGRAPHY_BUILT, Gauge::default()),
+        }
+    }
+
+    /// Shows the file in effect: when it was built, in seconds since 1970.
+    pub fn in_effect(&self, built: u64) {
+        self.built.set(i64::try_from(built).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a change of the file that was taken.
+    pub fn accepted(&self) {
+        self.accepted.inc();
+    }
+
+    /// Counts a change of the file that was rejected.
+    pub fn rejected(&self) {
+        self.rejected.inc();
     }
 }
 

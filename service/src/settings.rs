@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+mod classes;
 mod load;
 mod origins;
 mod parse;
@@ -18,6 +19,7 @@ mod reader;
 mod secret;
 mod store;
 
+pub use classes::{ClassRules, Reveal, TrafficClass, TrafficClasses};
 pub use load::{DEFAULT_FILE, Overrides, SettingsError, SettingsProblem, load};
 pub use origins::AttributeSource;
 pub use parse::rows;
@@ -45,6 +47,10 @@ pub struct Settings {
     pub attributes: BTreeMap<String, AttributeSource>,
     /// Where the gateway's verified JWT payload is found.
     pub jwt: Jwt,
+    /// The file that tells the place of an address, in MaxMind's format.
+    pub geography: Option<PathBuf>,
+    /// What a request's traffic class decides.
+    pub traffic_classes: TrafficClasses,
     /// Which RateLimit headers the answers carry.
     pub rate_limit_headers: HeaderStyle,
     /// Whether `Retry-After` gets a little added, so that clients do not return all at once.
@@ -92,6 +98,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// The networks whose addresses may call it.
     pub trust: Vec<IpNet>,
+    /// The class of the requests that come through it.
+    pub traffic_class: Option<TrafficClass>,
     /// The most connections open at once; further ones are closed at once.
     pub max_connections: usize,
     /// The age at which a connection is asked to go (GOAWAY), so that replicas share the load.

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sluicegate::settings::{
-    AttributeSource, Overrides, Settings, SettingsError, StoreSettings, Unmatched, load,
+    AttributeSource, Overrides, Reveal, Settings, SettingsError, StoreSettings, TrafficClass,
+    Unmatched, load,
 };
+use sluicegate_limits::policy::OnStoreFailure;
 
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("settings-{name}"));
@@ -244,4 +246,41 @@ fn a_shared_store_without_a_count_of_replicas_is_warned_about() {
     assert!(warned("{store: {url: 'valkey://127.0.0.1:6379'}, replicas: {rank: 0}}"));
     assert!(!warned("{store: {url: 'valkey://127.0.0.1:6379'}, replicas: {count: 1}}"));
     assert!(!warned("store: memory"));
+}
+
+#[test]
+fn a_traffic_class_has_its_rules() {
+    let settings = with("classes", "{}", &[]).unwrap();
+    let reveal = |class| settings.traffic_classes.rules(class).reveal;
+    assert_eq!(reveal(None), Reveal::All);
+    assert_eq!(reveal(Some(TrafficClass::EastWest)), Reveal::All);
+    assert_eq!(reveal(Some(TrafficClass::Admin)), Reveal::All);
+    assert_eq!(reveal(Some(TrafficClass::NorthSouth)), Reveal::Applied);
+    assert_eq!(reveal(Some(TrafficClass::Partner)), Reveal::Applied);
+    let text = "listeners: {grpc: {traffic_class: partner}, http: {traffic_class: admin}}
+geography: {file: places.mmdb}
+traffic_classes: {partner: {reveal: verdict, on_store_failure: deny}}";
+    let variable = [("SLUICEGATE__TRAFFIC_CLASSES__ADMIN__REVEAL", "applied")];
+    let settings = with("classes-set", text, &variable).unwrap();
+    assert_eq!(settings.listeners.grpc.traffic_class, Some(TrafficClass::Partner));
+    assert_eq!(settings.listeners.http.traffic_class, Some(TrafficClass::Admin));
+    assert!(settings.geography.unwrap().ends_with("settings-classes-set/places.mmdb"));
+    let partner = settings.traffic_classes.rules(Some(TrafficClass::Partner));
+    assert_eq!(partner.reveal, Reveal::Verdict);
+    assert_eq!(partner.on_store_failure, OnStoreFailure::Deny);
+    let admin = settings.traffic_classes.rules(Some(TrafficClass::Admin));
+    assert_eq!((admin.reveal, admin.on_store_failure), (Reveal::Applied, OnStoreFailure::Local));
+    let error = refused(
+        "classes-bad",
+        "listeners: {grpc: {traffic_class: partnr}}
+traffic_classes: {public: {reveal: all}, admin: {reveal: nothing}}",
+    );
+    for words in [
+        ": listeners.grpc.traffic_class: must be one of north_south, east_west, admin, partner",
+        "did you mean `partner`?",
+        ": traffic_classes.public: unknown setting",
+        ": traffic_classes.admin.reveal: must be one of all, applied, verdict",
+    ] {
+        assert!(error.contains(words), "{words} in\n{error}");
+    }
 }

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Exit, banner, check, complain, print};
 use crate::clock;
 use crate::doors::{self, Common};
+use crate::geography::Geography;
 use crate::lifecycle::Lifecycle;
 use crate::limiter::{Limiter, Shared};
 use crate::metrics::Metrics;
@@ -53,7 +54,7 @@ type StartError = Box<dyn std::error::Error>;
 struct Replica {
     lifecycle: Lifecycle,
     running: Running,
-    watcher: Watcher,
+    watchers: Vec<Watcher>,
     writer: Writer,
     spans: Option<Spans>,
     memory: Arc<Memory>,
@@ -142,8 +143,15 @@ impl Replica {
         );
         let lifecycle = Lifecycle::default();
         let reload = Arc::new(ReloadState::default());
-        let common =
-            Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), Arc::clone(&reload))?;
+        let open = |file: &PathBuf| Geography::open(file, Arc::clone(&metrics));
+        let geography = settings.geography.as_ref().map(open).transpose()?;
+        let common = Common::new(
+            settings,
+            Arc::clone(&metrics),
+            lifecycle.clone(),
+            Arc::clone(&reload),
+            geography.clone(),
+        )?;
         let server = Server::bind(&settings.listeners, &metrics)?;
         let (grpc, http) = (server.grpc_address(), server.http_address());
         let node = match &settings.store {
@@ -160,20 +168,23 @@ impl Replica {
             let limiter = Limiter::new(Arc::clone(&shared), store);
             doors::routers(&limiter, &common)
         })?;
-        let watcher = Watcher::start(
+        let mut watchers = vec![Watcher::start(
             settings.limits.clone(),
             sources,
             move |policy| on_policy.set_policy(policy),
             reload,
             Arc::clone(&metrics),
-        )?;
+        )?];
+        if let Some(geography) = &geography {
+            watchers.push(geography.follow()?);
+        }
         print(&banner::text(settings, &policy, grpc, http));
-        Ok(Self { lifecycle, running, watcher, writer, spans, memory, metrics, node })
+        Ok(Self { lifecycle, running, watchers, writer, spans, memory, metrics, node })
     }
 
     /// Serves until a signal ends it, and takes everything down in order.
     async fn live(self, settings: &Settings, mut signals: Signals) {
-        let Self { lifecycle, mut running, watcher, writer, spans, memory, metrics, node } = self;
+        let Self { lifecycle, mut running, watchers, writer, spans, memory, metrics, node } = self;
         let mut tick = tokio::time::interval(HOUSEKEEPING);
         loop {
             tokio::select! {
@@ -188,7 +199,7 @@ impl Replica {
                     if !again {
                         break;
                     }
-                    watcher.reload();
+                    watchers.iter().for_each(Watcher::reload);
                 }
             }
         }
@@ -209,7 +220,7 @@ impl Replica {
         // The last records and spans are written by threads of their own, which this one must not
         // keep from running.
         let last = tokio::task::spawn_blocking(move || {
-            drop((watcher, writer));
+            drop((watchers, writer));
             spans.iter().for_each(Spans::shutdown);
         });
         let _ = last.await;

@@ -38,12 +38,11 @@ impl ExtAuthz {
         if !caller.trusted {
             return self.refuse(Reason::UntrustedCaller, caller, None);
         }
-        match self.common.origin.attributes(context) {
-            Ok(attributes) => {
-                let call = caller.call(Door::ExtAuthz, attributes, None);
-                self.encode(&self.limiter.check(call).await, None)
-            }
-            Err(error) => self.refuse(Reason::InvalidRequest, caller, Some(&error.to_string())),
+        let attributes = self.common.origin.attributes(context).map_err(|error| error.to_string());
+        let call = attributes.and_then(|a| caller.call(&self.common, Door::ExtAuthz, a, None));
+        match call {
+            Ok(call) => self.encode(&self.limiter.check(call).await, None),
+            Err(error) => self.refuse(Reason::InvalidRequest, caller, Some(&error)),
         }
     }
 

@@ -114,8 +114,12 @@ impl Native {
         if !caller.trusted {
             return refuse(Reason::UntrustedCaller, String::new());
         }
-        let call = match decode(request) {
-            Ok((attributes, cost)) => Call { method, ..caller.call(Door::Grpc, attributes, cost) },
+        let call = decode(request).and_then(|(attributes, cost)| {
+            let call = caller.call(&self.common, Door::Grpc, attributes, cost)?;
+            Ok(Call { method, ..call })
+        });
+        let call = match call {
+            Ok(call) => call,
             Err(detail) => return refuse(Reason::InvalidRequest, detail),
         };
         if method == Method::Peek {

@@ -1,5 +1,6 @@
 //! The HTTP door: `POST /v1/check`, probes and metrics.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -50,8 +51,10 @@ async fn check(State(http): State<Http>, request: Request<Body>) -> Response {
         Ok(body) => body,
         Err(response) => return response,
     };
-    let call = match json::decode(&body) {
-        Ok((attributes, cost)) => caller.call(Door::Http, attributes, cost),
+    let call = json::decode(&body)
+        .and_then(|(attributes, cost)| caller.call(&http.common, Door::Http, attributes, cost));
+    let call = match call {
+        Ok(call) => call,
         Err(detail) => {
             let call = caller.unread(Door::Http);
             return refused(&http.limiter.refuse(Reason::InvalidRequest, &call), Some(&detail));
@@ -92,7 +95,9 @@ async fn livez() -> &'static str {
 async fn readyz(State(http): State<Http>) -> Response {
     let draining = http.common.lifecycle.phase() > Phase::Serving;
     let rejection = http.common.reload.rejection();
-    let rejected = rejection.as_ref().map(|rejection| rejection.files()).unwrap_or_default();
+    let place = http.common.geography.as_ref().and_then(|geography| geography.state().rejection());
+    let rejected = rejection.iter().chain(&place).flat_map(|rejection| rejection.files());
+    let rejected = rejected.collect::<BTreeSet<_>>();
     let body = serde_json::json!({
         "status": if draining { "draining" } else { "ready" },
         "policy_revision": http.limiter.policy().revision(),

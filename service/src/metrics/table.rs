@@ -85,6 +85,10 @@ table! {
         "Changes of the limits files, by result (accepted or rejected).";
     REJECTED_SINCE: "sluicegate_policy_rejected_since_seconds" Gauge "seconds since 1970" [],
         "Since when the limits files are rejected; 0 while they are good.";
+    GEOGRAPHY_RELOADS: "sluicegate_geography_reloads_total" Counter "reloads" ["result"],
+        "Changes of the geography file, by result (accepted or rejected).";
+    GEOGRAPHY_BUILT: "sluicegate_geography_built_seconds" Gauge "seconds since 1970" [],
+        "When the geography file in effect was built; 0 where there is none.";
     CONNECTIONS: "sluicegate_connections" Gauge "connections" ["listener"],
         "Open connections.";
     REFUSED: "sluicegate_connections_refused_total" Counter "connections" ["listener"],

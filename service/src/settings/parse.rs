@@ -11,7 +11,8 @@ use ipnet::IpNet;
 use super::reader::{Section, SettingRow, Walk};
 use super::{
     DecisionRecords, Drain, HeaderStyle, Jwt, Listener, Listeners, Log, LogFormat, MemoryBounds,
-    Redaction, RedactionMode, Replicas, Settings, Streams, Unmatched, origins, store,
+    Redaction, RedactionMode, Replicas, Settings, Streams, TrafficClass, Unmatched, classes,
+    origins, store,
 };
 
 /// The most threads that serve requests.
@@ -45,16 +46,9 @@ pub(super) fn parse(walk: &Walk, table: Map<String, Value>) -> Option<Settings> 
     let mut section = root.section("jwt");
     let jwt = Jwt { payload_key: section.text_or("payload_key", "jwt_payload") };
     section.finish();
-    let rate_limit_headers = root.choice(
-        "rate_limit_headers",
-        "draft11",
-        &[
-            ("draft11", HeaderStyle::Draft11),
-            ("draft03", HeaderStyle::Draft03),
-            ("legacy", HeaderStyle::Legacy),
-            ("none", HeaderStyle::None),
-        ],
-    );
+    let geography = geography(&mut root);
+    let traffic_classes = classes::read(&mut root);
+    let rate_limit_headers = header_style(&mut root);
     let retry_after_jitter = root.flag("retry_after_jitter", true);
     let redaction = redaction(&mut root);
     let log = log(&mut root);
@@ -78,6 +72,8 @@ pub(super) fn parse(walk: &Walk, table: Map<String, Value>) -> Option<Settings> 
         replicas,
         attributes,
         jwt,
+        geography,
+        traffic_classes: traffic_classes?,
         rate_limit_headers: rate_limit_headers?,
         retry_after_jitter,
         redaction: redaction?,
@@ -133,6 +129,7 @@ fn listener(
         .map_err(|_| section.wrong("address", "must be IP:PORT, as 127.0.0.1:8081 is", None))
         .ok();
     let trust = trust(&mut section);
+    let traffic_class = section.optional_choice("traffic_class", &TrafficClass::WORDS);
     let max_connections = to_usize(section.number("max_connections", 10_000, 1..=1_000_000));
     let age = section.number("max_connection_age_seconds", 300, 1..=86_400);
     let handshake = section.number("handshake_timeout_ms", 5_000, 10..=60_000);
@@ -148,6 +145,7 @@ fn listener(
     Some(Listener {
         address: address?,
         trust,
+        traffic_class,
         max_connections,
         max_connection_age: Duration::from_secs(age),
         handshake_timeout: Duration::from_millis(handshake),
@@ -185,6 +183,23 @@ fn replicas(root: &mut Section<'_>) -> Replicas {
     }
     section.finish();
     Replicas { count, rank }
+}
+
+fn geography(root: &mut Section<'_>) -> Option<PathBuf> {
+    let mut section = root.section("geography");
+    let file = section.path("file");
+    section.finish();
+    file
+}
+
+fn header_style(root: &mut Section<'_>) -> Option<HeaderStyle> {
+    let styles = [
+        ("draft11", HeaderStyle::Draft11),
+        ("draft03", HeaderStyle::Draft03),
+        ("legacy", HeaderStyle::Legacy),
+        ("none", HeaderStyle::None),
+    ];
+    root.choice("rate_limit_headers", "draft11", &styles)
 }
 
 fn redaction(root: &mut Section<'_>) -> Option<Redaction> {

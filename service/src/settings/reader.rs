@@ -140,15 +140,25 @@ impl<'w> Section<'w> {
         default: &str,
         words: &[(&str, T)],
     ) -> Option<T> {
-        let find = |word: &str| words.iter().find(|(w, _)| *w == word).map(|(_, t)| *t);
         let text = self.text_or(key, default);
-        let found = find(&text);
+        let default = || words.iter().find(|(w, _)| *w == default).map(|(_, t)| *t);
+        self.word(key, &text, words).or_else(default)
+    }
+
+    /// One of a few words, without a default.
+    pub(super) fn optional_choice<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        self.word(key, &text, words)
+    }
+
+    fn word<T: Copy>(&self, key: &str, text: &str, words: &[(&str, T)]) -> Option<T> {
+        let found = words.iter().find(|(w, _)| *w == text).map(|(_, t)| *t);
         if found.is_none() {
             let list = words.iter().map(|(w, _)| *w).collect::<Vec<_>>();
-            let help = did_you_mean(&text, list.iter().copied());
+            let help = did_you_mean(text, list.iter().copied());
             self.wrong(key, format!("must be one of {}", list.join(", ")), help);
         }
-        found.or_else(|| find(default))
+        found
     }
 
     /// A text with a default.

@@ -6,15 +6,19 @@
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/http.rs"]
 mod http_client;
+#[path = "../support/mmdb.rs"]
+mod mmdb;
 #[path = "../support/server.rs"]
 mod server;
 
 mod asking;
 mod behaviours;
 mod bounds;
+mod classes;
 mod descriptors;
 mod drain;
 mod envoy;
+mod geography;
 mod http2;
 mod introspection;
 mod json;

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate::doors::{self, Common};
+use sluicegate::geography::Geography;
 use sluicegate::lifecycle::{Lifecycle, Phase};
 use sluicegate::limiter::{Limiter, Shared};
 use sluicegate::metrics::Metrics;
@@ -28,6 +30,8 @@ pub(crate) struct TestServer {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reload: Arc<ReloadState>,
+    #[allow(dead_code, reason = "the tests of some doors have no geography")]
+    pub(crate) geography: Option<Arc<Geography>>,
     pub(crate) running: Running,
     _records: Writer,
 }
@@ -50,8 +54,15 @@ impl TestServer {
         let (shared, records) = shared(limits, settings, &memory, &metrics);
         let lifecycle = Lifecycle::default();
         let reload = Arc::new(ReloadState::default());
-        let common =
-            Common::new(settings, Arc::clone(&metrics), lifecycle.clone(), Arc::clone(&reload));
+        let open = |file: &PathBuf| Geography::open(file, Arc::clone(&metrics)).unwrap();
+        let geography = settings.geography.as_ref().map(open);
+        let common = Common::new(
+            settings,
+            Arc::clone(&metrics),
+            lifecycle.clone(),
+            Arc::clone(&reload),
+            geography.clone(),
+        );
         let common = common.unwrap();
         let server = Server::bind(&settings.listeners, &metrics).unwrap();
         let (grpc, http) = (server.grpc_address(), server.http_address());
@@ -66,6 +77,7 @@ impl TestServer {
             lifecycle,
             metrics,
             reload,
+            geography,
             running: running.unwrap(),
             _records: records,
         }
