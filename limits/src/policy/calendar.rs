@@ -2,6 +2,8 @@
 //!
 //! The data of all zones are part of the program; no file is read.
 
+mod remembered;
+
 use std::sync::LazyLock;
 
 use jiff::civil::{Date, Weekday};
@@ -11,6 +13,7 @@ use super::kinds::Period;
 use super::numbers::multiples;
 use super::problem::nearest;
 use crate::time::{Micros, Timestamp};
+use remembered::Remembered;
 
 /// The seconds of an hour.
 const HOUR_SECONDS: i64 = 3_600;
@@ -22,6 +25,7 @@ pub struct Calendar {
     pub period: Period,
     zone: TimeZone,
     starts_on: StartsOn,
+    remembered: Remembered,
 }
 
 /// The date that a month or a year begins on.
@@ -59,8 +63,8 @@ impl Period {
 
 impl Calendar {
     /// The periods of a zone.
-    pub(crate) const fn new(period: Period, zone: TimeZone, starts_on: StartsOn) -> Self {
-        Self { period, zone, starts_on }
+    pub(crate) fn new(period: Period, zone: TimeZone, starts_on: StartsOn) -> Self {
+        Self { period, zone, starts_on, remembered: Remembered::default() }
     }
 
     /// The name of the zone.
@@ -82,6 +86,14 @@ impl Calendar {
     /// instant of its first local date, whether or not that has a midnight.
     #[must_use]
     pub fn edges(&self, now: Timestamp) -> [Timestamp; 3] {
+        self.remembered.edges(now).unwrap_or_else(|| {
+            let edges = self.computed(now);
+            self.remembered.note(edges);
+            edges
+        })
+    }
+
+    fn computed(&self, now: Timestamp) -> [Timestamp; 3] {
         let seconds = i64::try_from(now.get() / 1_000_000).unwrap_or(i64::MAX);
         let found = match self.period {
             Period::Hour => self.hours(seconds),
