@@ -10,6 +10,7 @@ use sluicegate_limits::time::{Timestamp, Tokens};
 use sluicegate_limits::verdict::Verdict;
 use uuid::Uuid;
 
+use crate::settings::{Reveal, TrafficClass};
 use crate::telemetry::TraceParent;
 
 /// Through which door a request came.
@@ -66,6 +67,16 @@ pub struct Decision {
     pub store_time: Duration,
     /// How long all of it took.
     pub took: Duration,
+    /// How much of this its caller learns.
+    pub reveal: Reveal,
+}
+
+impl Call {
+    /// Where it comes from.
+    #[must_use]
+    pub fn traffic_class(&self) -> Option<TrafficClass> {
+        self.attributes.get("traffic_class").and_then(TrafficClass::of)
+    }
 }
 
 impl Door {

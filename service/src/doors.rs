@@ -14,7 +14,6 @@ use sluicegate_limits::counter::Wait;
 use sluicegate_limits::headers::HeaderStyle;
 use sluicegate_limits::policy::units::MAX_COST;
 use sluicegate_limits::time::Tokens;
-use sluicegate_limits::verdict::Verdict;
 
 use crate::call::{Call, Door, Method};
 use crate::geography::Geography;
@@ -23,6 +22,7 @@ use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::reload::ReloadState;
+use crate::reveal::Revealed;
 use crate::server::{Peer, Routers};
 use crate::settings::{Listener, Settings, TrafficClass};
 use crate::telemetry::TraceParent;
@@ -113,8 +113,8 @@ impl Common {
     }
 
     /// Seconds to add to `Retry-After`: at most a tenth of the wait and at most 5.
-    fn retry_after_jitter(&self, verdict: &Verdict) -> u64 {
-        match verdict.retry_after() {
+    fn retry_after_jitter(&self, answer: Revealed<'_>) -> u64 {
+        match answer.retry_after() {
             Some(Wait::For(wait)) if self.retry_after_jitter => {
                 fastrand::u64(0..=(wait.to_seconds_up() / 10).min(5))
             }
@@ -158,14 +158,16 @@ impl Caller {
         cost: Option<Tokens>,
     ) -> Result<Call, String> {
         let attributes = common.complete(door, attributes)?;
-        Ok(Call { attributes, cost, ..self.unread(door) })
+        let Self { deadline, trace, .. } = self;
+        Ok(Call { attributes, cost, deadline, door, method: Method::Check, trace })
     }
 
-    /// A request of which nothing but the caller is known.
-    fn unread(self, door: Door) -> Call {
+    /// A request of which nothing is known but the caller, and how it came.
+    fn unread(self, common: &Common, door: Door) -> Call {
         let Self { deadline, trace, .. } = self;
-        let (attributes, method) = (Attributes::default(), Method::Check);
-        Call { attributes, cost: None, deadline, door, method, trace }
+        // An empty one has room for what the listener tells.
+        let attributes = common.complete(door, Attributes::default()).unwrap_or_default();
+        Call { attributes, cost: None, deadline, door, method: Method::Check, trace }
     }
 }
 

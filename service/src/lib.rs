@@ -11,6 +11,7 @@ pub mod metrics;
 mod origin;
 pub mod record;
 pub mod reload;
+mod reveal;
 pub mod server;
 pub mod settings;
 pub mod store;

@@ -18,7 +18,7 @@ use crate::call::{Call, Decision, Method, decision_id};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::record::Recorder;
-use crate::settings::{Replicas, Unmatched};
+use crate::settings::{Replicas, TrafficClasses, Unmatched};
 use crate::store::Store;
 use backing::{Losses, Seen};
 use spend::Spent;
@@ -47,6 +47,7 @@ pub struct Shared {
     local: Arc<Memory>,
     replicas: Replicas,
     unmatched: Unmatched,
+    classes: TrafficClasses,
     losses: Losses,
     in_flight: AtomicUsize,
     metrics: Arc<Metrics>,
@@ -62,6 +63,7 @@ impl Shared {
         local: Arc<Memory>,
         replicas: Replicas,
         unmatched: Unmatched,
+        classes: TrafficClasses,
         metrics: Arc<Metrics>,
         recorder: Recorder,
     ) -> Arc<Self> {
@@ -71,6 +73,7 @@ impl Shared {
             local,
             replicas,
             unmatched,
+            classes,
             losses: Losses::default(),
             in_flight: AtomicUsize::new(0),
             metrics,
@@ -137,7 +140,9 @@ impl Limiter {
         let now = clock::now();
         let Spent { verdict, store_time } = spent;
         let took = clock::instant().saturating_duration_since(began);
-        let decision = Decision { id: decision_id(now), verdict, policy, now, store_time, took };
+        let (id, reveal) =
+            (decision_id(now), self.shared.classes.rules(call.traffic_class()).reveal);
+        let decision = Decision { id, verdict, policy, now, store_time, took, reveal };
         if call.method != Method::Peek {
             self.shared.metrics.decided(call.door, &decision);
         }

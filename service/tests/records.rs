@@ -10,7 +10,7 @@ use std::time::Duration;
 use sluicegate::call::{Call, Decision, Door, Method};
 use sluicegate::metrics::Metrics;
 use sluicegate::record::{Recorder, Redactor, Writer};
-use sluicegate::settings::{DecisionRecords, Redaction, RedactionMode, Secret};
+use sluicegate::settings::{DecisionRecords, Redaction, RedactionMode, Reveal, Secret};
 use sluicegate::telemetry::TraceParent;
 use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::policy::{Policy, SourceFile};
@@ -97,6 +97,7 @@ fn decision(verdict: Verdict) -> Decision {
         now: Timestamp::new(1_795_518_296_000_000),
         store_time: Duration::from_micros(40),
         took: Duration::from_micros(90),
+        reveal: Reveal::All,
     }
 }
 

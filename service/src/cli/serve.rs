@@ -138,6 +138,7 @@ impl Replica {
             Arc::clone(&memory),
             settings.replicas,
             settings.unmatched,
+            settings.traffic_classes,
             Arc::clone(&metrics),
             recorder,
         );

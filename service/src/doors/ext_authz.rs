@@ -18,6 +18,7 @@ use tower::Service;
 use super::{Caller, Common};
 use crate::call::{Decision, Door};
 use crate::limiter::Limiter;
+use crate::reveal::Revealed;
 use crate::telemetry::TraceParent;
 
 mod encode;
@@ -47,12 +48,12 @@ impl ExtAuthz {
     }
 
     fn refuse(&self, reason: Reason, caller: Caller, detail: Option<&str>) -> CheckResponse {
-        let decision = self.limiter.refuse(reason, &caller.unread(Door::ExtAuthz));
+        let decision = self.limiter.refuse(reason, &caller.unread(&self.common, Door::ExtAuthz));
         self.encode(&decision, detail)
     }
 
     fn encode(&self, decision: &Decision, detail: Option<&str>) -> CheckResponse {
-        let jitter = self.common.retry_after_jitter(&decision.verdict);
+        let jitter = self.common.retry_after_jitter(Revealed::of(decision));
         encode::response(decision, self.common.header_style, jitter, detail)
     }
 }

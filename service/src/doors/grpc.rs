@@ -24,6 +24,7 @@ use super::health::HealthDoor;
 use super::{Caller, Common, ReflectionError};
 use crate::call::{Call, Door, Method};
 use crate::limiter::Limiter;
+use crate::reveal::Revealed;
 
 mod encode;
 
@@ -108,8 +109,8 @@ impl Native {
 
     async fn answer(&self, caller: Caller, request: CheckRequest, method: Method) -> CheckResponse {
         let refuse = |reason, detail| {
-            let call = Call { method, ..caller.unread(Door::Grpc) };
-            encode::response(&self.limiter.refuse(reason, &call), detail)
+            let call = Call { method, ..caller.unread(&self.common, Door::Grpc) };
+            encode::response(Revealed::of(&self.limiter.refuse(reason, &call)), detail)
         };
         if !caller.trusted {
             return refuse(Reason::UntrustedCaller, String::new());
@@ -125,7 +126,7 @@ impl Native {
         if method == Method::Peek {
             return self.explain(call).await;
         }
-        encode::response(&self.limiter.check(call).await, String::new())
+        encode::response(Revealed::of(&self.limiter.check(call).await), String::new())
     }
 
     /// What a check would answer, and why.
@@ -133,10 +134,13 @@ impl Native {
         let decision = self.limiter.check(call.clone()).await;
         let (policy, verdict) = (&decision.policy, &decision.verdict);
         let limits = explain_verdict(policy, &call.attributes, call.cost, verdict, MAX_EXPLAINED);
-        let mut response = encode::response(&decision, String::new());
-        response.explained = encode::explained(limits);
-        let left_out = policy.limits().len().saturating_sub(response.explained.len());
-        response.explained_left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+        let answer = Revealed::of(&decision);
+        let mut response = encode::response(answer, String::new());
+        response.explained = encode::explained(answer.explained(limits));
+        if answer.shows_policy() {
+            let left_out = policy.limits().len().saturating_sub(response.explained.len());
+            response.explained_left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+        }
         response
     }
 }

@@ -18,6 +18,7 @@ use super::{Caller, Common};
 use crate::call::{Decision, Door};
 use crate::lifecycle::Phase;
 use crate::limiter::Limiter;
+use crate::reveal::Revealed;
 
 mod json;
 
@@ -44,7 +45,7 @@ pub(super) fn router(limiter: Limiter, common: Arc<Common>) -> Router {
 async fn check(State(http): State<Http>, request: Request<Body>) -> Response {
     let caller = Caller::new(&http.common.http, request.headers(), request.extensions());
     if !caller.trusted {
-        let call = caller.unread(Door::Http);
+        let call = caller.unread(&http.common, Door::Http);
         return refused(&http.limiter.refuse(Reason::UntrustedCaller, &call), None);
     }
     let body = match body(request, http.common.http.max_message_bytes).await {
@@ -56,7 +57,7 @@ async fn check(State(http): State<Http>, request: Request<Body>) -> Response {
     let call = match call {
         Ok(call) => call,
         Err(detail) => {
-            let call = caller.unread(Door::Http);
+            let call = caller.unread(&http.common, Door::Http);
             return refused(&http.limiter.refuse(Reason::InvalidRequest, &call), Some(&detail));
         }
     };
@@ -64,7 +65,7 @@ async fn check(State(http): State<Http>, request: Request<Body>) -> Response {
     match decision.verdict.reason {
         // Nothing was decided: the caller should ask another replica.
         Some(Reason::Overloaded) => refused(&decision, None),
-        _ => with_type("application/json", json::encode(&decision)).into_response(),
+        _ => with_type("application/json", json::encode(Revealed::of(&decision))).into_response(),
     }
 }
 
@@ -133,7 +134,7 @@ fn wrong_method(allowed: &'static str) -> Response {
 
 fn refused(decision: &Decision, detail: Option<&str>) -> Response {
     let reason = decision.verdict.reason.unwrap_or(Reason::InvalidRequest);
-    problem(&Problem::of_decision(decision, reason, detail))
+    problem(&Problem::of_decision(Revealed::of(decision), reason, detail))
 }
 
 fn problem(problem: &Problem<'_>) -> Response {

@@ -3,11 +3,12 @@
 use http::StatusCode;
 use serde::Serialize;
 use sluicegate_limits::counter::Wait;
-use sluicegate_limits::verdict::{Reason, Verdict};
+use sluicegate_limits::policy::Mode;
+use sluicegate_limits::verdict::{LimitVerdict, Reason};
 use uuid::Uuid;
 
 use super::status;
-use crate::call::Decision;
+use crate::reveal::Revealed;
 
 /// The media type of a problem.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -50,20 +51,20 @@ impl<'a> Problem<'a> {
     }
 
     /// A denial; `detail` says what is wrong with the request where that is why.
-    pub(super) fn of_decision(
-        decision: &'a Decision,
-        reason: Reason,
-        detail: Option<&str>,
-    ) -> Self {
-        let (verdict, status) = (&decision.verdict, status::of(reason));
+    pub(super) fn of_decision(answer: Revealed<'a>, reason: Reason, detail: Option<&str>) -> Self {
+        let status = status::of(reason);
         let by_limit = status == StatusCode::TOO_MANY_REQUESTS;
-        let plain = Self::of_status(status, detail.unwrap_or(&why(verdict, reason)));
+        let plain = Self::of_status(status, detail.unwrap_or(&why(answer, reason)));
         Self {
             kind: if by_limit { QUOTA_EXCEEDED } else { BLANK },
-            violated: verdict.denied_by().map(|limit| &*limit.name).collect(),
-            reason: Some(&verdict.reason_text),
-            limit_name: verdict.limit_name(),
-            decision_id: Some(decision.id),
+            violated: answer
+                .limits()
+                .filter(|limit| denies(limit))
+                .map(|limit| &*limit.name)
+                .collect(),
+            reason: Some(answer.reason_text()),
+            limit_name: answer.limit_name(),
+            decision_id: Some(answer.id()),
             ..plain
         }
     }
@@ -78,22 +79,29 @@ impl<'a> Problem<'a> {
     }
 }
 
+fn denies(limit: &LimitVerdict) -> bool {
+    limit.mode == Mode::Enforce && !limit.allowed
+}
+
 /// One sentence for people.
-fn why(verdict: &Verdict, reason: Reason) -> String {
-    let limit = verdict.limit_name().unwrap_or_default();
-    match (reason, verdict.retry_after()) {
+fn why(answer: Revealed<'_>, reason: Reason) -> String {
+    let limit = match answer.limit_name() {
+        Some(name) => format!("limit `{name}`"),
+        None => "a limit".to_owned(),
+    };
+    match (reason, answer.retry_after()) {
         (Reason::StoreUnavailable, _) => {
-            format!("limit `{limit}` is closed while the counters are out of reach")
+            format!("{limit} is closed while the counters are out of reach")
         }
         (Reason::Overloaded, _) => "there is more to decide than can be decided now".to_owned(),
         (Reason::UntrustedCaller, _) => "the caller's address may not ask here".to_owned(),
         (Reason::NoLimitApplies, _) => "no limit applies to this request".to_owned(),
         (_, Some(Wait::Never)) => {
-            format!("the request costs more than limit `{limit}` ever lets pass")
+            format!("the request costs more than {limit} ever lets pass")
         }
         (_, Some(Wait::For(wait))) => {
             let seconds = wait.to_seconds_up();
-            format!("limit `{limit}` lets this request pass again in {seconds} s")
+            format!("{limit} lets this request pass again in {seconds} s")
         }
         // What a door could not read it describes itself; this is what the limiter refuses.
         (Reason::InvalidRequest, _) => {

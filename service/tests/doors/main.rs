@@ -23,3 +23,4 @@ mod http2;
 mod introspection;
 mod json;
 mod readiness;
+mod reveal;

@@ -128,6 +128,7 @@ pub(crate) fn shared(
         Arc::clone(memory),
         settings.replicas,
         settings.unmatched,
+        settings.traffic_classes,
         Arc::clone(metrics),
         recorder,
     );

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use sluicegate_limits::headers::{HeaderStyle, rate_limit_headers};
+use sluicegate_limits::headers::HeaderStyle;
 use sluicegate_limits::verdict::Reason;
 use sluicegate_proto::ext_authz::check_response::HttpResponse;
 use sluicegate_proto::ext_authz::core::header_value_option::HeaderAppendAction;
@@ -19,6 +19,7 @@ use tonic::body::Body;
 use super::super::problem::{MEDIA_TYPE, Problem};
 use super::super::status;
 use crate::call::Decision;
+use crate::reveal::Revealed;
 
 /// Writes the answer; `detail` says what is wrong with the request where that is why.
 pub(super) fn response(
@@ -27,10 +28,10 @@ pub(super) fn response(
     retry_after_jitter: u64,
     detail: Option<&str>,
 ) -> CheckResponse {
-    let verdict = &decision.verdict;
-    let fields = rate_limit_headers(verdict, style, retry_after_jitter);
+    let answer = Revealed::of(decision);
+    let fields = answer.headers(style, retry_after_jitter);
     let mut headers: Vec<_> = fields.into_iter().map(|(name, value)| header(name, value)).collect();
-    let (code, answer) = match verdict.reason {
+    let (code, http_response) = match answer.reason() {
         None => {
             let ok = OkHttpResponse { response_headers_to_add: headers, ..Default::default() };
             (Code::Ok, HttpResponse::OkResponse(ok))
@@ -40,7 +41,7 @@ pub(super) fn response(
             let denied = DeniedHttpResponse {
                 status: Some(HttpStatus { code: i32::from(status::of(reason).as_u16()) }),
                 headers,
-                body: Problem::of_decision(decision, reason, detail).to_json(),
+                body: Problem::of_decision(answer, reason, detail).to_json(),
             };
             (code(reason), HttpResponse::DeniedResponse(denied))
         }
@@ -48,7 +49,7 @@ pub(super) fn response(
     CheckResponse {
         status: Some(rpc::Status { code: code as i32, ..Default::default() }),
         dynamic_metadata: Some(metadata(decision)),
-        http_response: Some(answer),
+        http_response: Some(http_response),
     }
 }
 
@@ -91,7 +92,8 @@ fn header(name: &str, value: String) -> HeaderValueOption {
     }
 }
 
-/// What the gateway's access log can show, under `envoy.filters.http.ext_authz`.
+/// What the gateway's access log can show, under `envoy.filters.http.ext_authz`: all of it, since
+/// its client never sees it.
 fn metadata(decision: &Decision) -> Struct {
     let text = |text: &str| Kind::StringValue(text.to_owned());
     let verdict = &decision.verdict;

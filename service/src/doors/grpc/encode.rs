@@ -9,25 +9,24 @@ use sluicegate_limits::time::{Micros, Tokens};
 use sluicegate_limits::verdict::LimitVerdict;
 use sluicegate_proto::v1::{self, CheckResponse, ExplainedLimit, Mode, RetryAfter, retry_after};
 
-use crate::call::Decision;
+use crate::reveal::Revealed;
 
 /// The most bytes that explained limits have in one answer.
 const MAX_EXPLAINED_BYTES: usize = 256 * 1_024;
 
 /// Writes the answer; `detail` says what is wrong with the request where that is why.
-pub(super) fn response(decision: &Decision, detail: String) -> CheckResponse {
-    let verdict = &decision.verdict;
+pub(super) fn response(decision: Revealed<'_>, detail: String) -> CheckResponse {
     CheckResponse {
-        allowed: verdict.allowed,
-        reason: verdict.reason_text.clone(),
-        limit_name: verdict.limit_name().map(str::to_owned),
-        remaining: verdict.remaining().map(Tokens::get),
-        retry_after: verdict.retry_after().map(retry_after),
-        reset: verdict.reset().map(duration),
-        decision_id: decision.id.to_string(),
-        policy_revision: decision.policy.revision().to_owned(),
-        degraded: verdict.degraded,
-        limits: verdict.limits.iter().map(limit).collect(),
+        allowed: decision.allowed(),
+        reason: decision.reason_text().to_owned(),
+        limit_name: decision.limit_name().map(str::to_owned),
+        remaining: decision.remaining().map(Tokens::get),
+        retry_after: decision.retry_after().map(retry_after),
+        reset: decision.reset().map(duration),
+        decision_id: decision.id().to_string(),
+        policy_revision: decision.policy_revision().to_owned(),
+        degraded: decision.degraded(),
+        limits: decision.limits().map(limit).collect(),
         detail,
         explained: Vec::new(),
         explained_left_out: 0,

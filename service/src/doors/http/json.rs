@@ -10,7 +10,7 @@ use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::LimitVerdict;
 use uuid::Uuid;
 
-use crate::call::Decision;
+use crate::reveal::Revealed;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,19 +74,18 @@ fn without_value(error: &str) -> String {
 }
 
 /// Writes the answer to a decided request.
-pub(super) fn encode(decision: &Decision) -> String {
-    let verdict = &decision.verdict;
+pub(super) fn encode(decision: Revealed<'_>) -> String {
     let answer = Answer {
-        allowed: verdict.allowed,
-        reason: (!verdict.allowed).then_some(&*verdict.reason_text),
-        limit_name: verdict.limit_name(),
-        remaining: verdict.remaining().map(Tokens::get),
-        retry_after_ms: verdict.retry_after().map(Wait::to_millis_up),
-        reset_ms: verdict.reset().map(|reset| reset.to_millis_up()),
-        decision_id: decision.id,
-        policy_revision: decision.policy.revision(),
-        degraded: verdict.degraded,
-        limits: verdict.limits.iter().map(one_limit).collect(),
+        allowed: decision.allowed(),
+        reason: (!decision.allowed()).then_some(decision.reason_text()),
+        limit_name: decision.limit_name(),
+        remaining: decision.remaining().map(Tokens::get),
+        retry_after_ms: decision.retry_after().map(Wait::to_millis_up),
+        reset_ms: decision.reset().map(|reset| reset.to_millis_up()),
+        decision_id: decision.id(),
+        policy_revision: decision.policy_revision(),
+        degraded: decision.degraded(),
+        limits: decision.limits().map(one_limit).collect(),
     };
     // Text, numbers and truth values always have a JSON form.
     serde_json::to_string(&answer).unwrap_or_default()
