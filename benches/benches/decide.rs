@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sluicegate_benches::{Algorithm, PLENTY, ask};
 use sluicegate_limits::counter::Counter;
-use sluicegate_limits::decide::{Ask, Counters, decide};
+use sluicegate_limits::decide::{Ask, Check, Counters, decide};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
 /// Between one decision and the next.
@@ -33,7 +33,7 @@ impl Counters for One {
 fn passes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide, passes");
     for algorithm in Algorithm::ALL {
-        let check = [ask(1, algorithm.terms(PLENTY))];
+        let check = [ask(1, algorithm.terms(PLENTY))].into();
         let (mut one, mut now) = (One(Counter::default()), START);
         group.bench_function(algorithm.as_str(), |b| {
             b.iter(|| {
@@ -42,7 +42,8 @@ fn passes(criterion: &mut Criterion) {
             });
         });
     }
-    let four = [1, 2, 3, 4].map(|number| ask(number, Algorithm::SlidingWindow.terms(PLENTY)));
+    let four =
+        [1, 2, 3, 4].map(|number| ask(number, Algorithm::SlidingWindow.terms(PLENTY))).into();
     let (mut map, mut now) = (HashMap::new(), START);
     group.bench_function("four sliding_window", |b| {
         b.iter(|| {
@@ -77,13 +78,13 @@ fn bytes(criterion: &mut Criterion) {
 
 /// A counter from which everything was taken one by one, the check that it denies, and when. The
 /// sliding window has all the entries that it can have.
-fn full(algorithm: Algorithm) -> (One, [Ask; 1], Timestamp) {
+fn full(algorithm: Algorithm) -> (One, Check, Timestamp) {
     let spacing = match algorithm {
         // Slower, and the bucket would refill.
         Algorithm::TokenBucket => Micros::new(1),
         Algorithm::SlidingWindow | Algorithm::FixedWindow => Micros::new(59_900),
     };
-    let check = [ask(1, algorithm.terms(Tokens::new(1_000)))];
+    let check = [ask(1, algorithm.terms(Tokens::new(1_000)))].into();
     let (mut one, mut now) = (One(Counter::default()), START);
     for _ in 0..1_000 {
         let taken = decide(&mut one, &check, now);

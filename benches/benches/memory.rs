@@ -35,7 +35,7 @@ fn uniform(criterion: &mut Criterion) {
         let memory = filled(terms);
         let mut numbers = Numbers::default();
         group.bench_function(format!("memory {}", algorithm.as_str()), |b| {
-            b.iter(|| memory.decide(&[ask(next(&mut numbers), terms)], now()));
+            b.iter(|| memory.decide(&[ask(next(&mut numbers), terms)].into(), now()));
         });
     }
     let governor: DefaultKeyedRateLimiter<u128> = RateLimiter::keyed(QUOTA);
@@ -60,7 +60,7 @@ fn uniform(criterion: &mut Criterion) {
 fn hot(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("one hot key");
     for algorithm in Algorithm::ALL {
-        let check = [ask(1, algorithm.terms(PLENTY))];
+        let check = [ask(1, algorithm.terms(PLENTY))].into();
         let memory = Memory::new(10);
         group.bench_function(format!("memory {}", algorithm.as_str()), |b| {
             b.iter(|| memory.decide(black_box(&check), now()));
@@ -83,11 +83,11 @@ fn denied(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("one denied key");
     for algorithm in Algorithm::ALL {
         let one = ask(1, algorithm.terms(Tokens::new(1_000)));
-        let all = Ask { tokens: Tokens::new(1_000), ..one };
+        let all = [Ask { tokens: Tokens::new(1_000), ..one }].into();
         let memory = Memory::new(10);
         group.bench_function(format!("memory {}", algorithm.as_str()), |b| {
             b.iter(|| {
-                let outcome = memory.decide(black_box(&[all]), now());
+                let outcome = memory.decide(black_box(&all), now());
                 black_box(outcome.is_ok())
             });
         });
@@ -110,7 +110,7 @@ fn several(criterion: &mut Criterion) {
         group.bench_function(format!("memory {}", algorithm.as_str()), |b| {
             b.iter(|| {
                 let check = [(); SEVERAL as usize].map(|()| ask(next(&mut numbers), terms));
-                memory.decide(&check, now())
+                memory.decide(&check.into(), now())
             });
         });
     }
@@ -125,7 +125,7 @@ fn several(criterion: &mut Criterion) {
 /// A store in which every key has a counter.
 fn filled(terms: Terms) -> Memory {
     let memory = Memory::new(usize::MAX);
-    (0..KEYS).for_each(|number| drop(memory.decide(&[ask(number, terms)], now())));
+    (0..KEYS).for_each(|number| drop(memory.decide(&[ask(number, terms)].into(), now())));
     memory
 }
 

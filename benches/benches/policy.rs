@@ -9,7 +9,6 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::charge::KeySecret;
 use sluicegate_limits::counter::Op;
-use sluicegate_limits::decide::Ask;
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Policy, SourceFile};
 use sluicegate_limits::time::Timestamp;
@@ -76,7 +75,7 @@ fn verdict(criterion: &mut Criterion) {
             b.iter(|| {
                 let now = now();
                 let charges = policy.charges(black_box(&facts), None, &secret, now);
-                let check: Vec<Ask> = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
+                let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
                 let outcome = memory.decide(&check, now);
                 outcome.map(|outcome| Verdict::of(&charges, &outcome.replies))
             });

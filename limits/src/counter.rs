@@ -3,13 +3,17 @@
 mod aligned_window;
 mod bytes;
 mod holds;
+mod penalty;
 mod sliding_window;
+mod terms;
 mod token_bucket;
 
 pub use bytes::BadState;
+pub use terms::{Op, Rate, Terms, Wait};
 
 use aligned_window::AlignedWindow;
 use holds::{Hold, Holds};
+use penalty::Penalty;
 use sliding_window::SlidingWindow;
 use token_bucket::TokenBucket;
 
@@ -17,118 +21,6 @@ use crate::time::{Micros, Timestamp, Tokens};
 
 /// The most that a ledger counts; a debt above is cut, so that all sums stay below 2^53.
 const MOST: u64 = 1 << 52;
-
-/// A refill rate as whole ticks: `tokens` every `ticks` ticks, in lowest terms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Rate {
-    /// The length of a tick: 1 µs, 1 ms or 1 s.
-    pub tick: Micros,
-    /// Tokens that come back in `ticks` ticks.
-    pub tokens: u64,
-    /// The ticks in which `tokens` come back. `tokens * ticks` is at most 2^52.
-    pub ticks: u64,
-}
-
-/// All that the arithmetic of one counter needs; what travels to the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Terms {
-    /// Tokens come back at a steady rate, up to `burst`.
-    TokenBucket {
-        /// How fast tokens come back.
-        rate: Rate,
-        /// The most tokens that can pass at once.
-        burst: Tokens,
-    },
-    /// No interval of length `window`, wherever it starts, passes more than `limit`.
-    SlidingWindow {
-        /// The most tokens in any window.
-        limit: Tokens,
-        /// The length of the window.
-        window: Micros,
-    },
-    /// `limit` tokens between one edge and the next; the edges are instants.
-    AlignedWindow {
-        /// The most tokens between two edges.
-        limit: Tokens,
-        /// Start and end of the current window, and the end of the one after.
-        edges: [Timestamp; 3],
-    },
-    /// At most `limit` tokens held at one time; nothing is booked when a hold ends.
-    Concurrency {
-        /// The most tokens held at once.
-        limit: Tokens,
-    },
-}
-
-/// What is done to a counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// Looks, and writes nothing.
-    Look,
-    /// Takes the tokens now.
-    Take,
-    /// Sets the tokens aside until now + `lasting`, rounded up to a multiple of `quantum`.
-    Hold {
-        /// How long the holder asked for.
-        lasting: Micros,
-        /// The grid of hold ends.
-        quantum: Micros,
-    },
-    /// Moves the tokens held until `end` to a later end.
-    Extend {
-        /// The end they are held until.
-        end: Timestamp,
-        /// How long the holder asks for, from now.
-        lasting: Micros,
-        /// The grid of hold ends.
-        quantum: Micros,
-    },
-    /// Gives back the tokens held until `end`.
-    Release {
-        /// The end they are held until.
-        end: Timestamp,
-    },
-    /// Replaces `held` tokens held until `end` by the tokens of the charge, taken now.
-    Settle {
-        /// The end they are held until.
-        end: Timestamp,
-        /// How many were held.
-        held: Tokens,
-    },
-    /// Forgets everything.
-    Reset,
-}
-
-impl Op {
-    /// Whether the operation needs room for its tokens.
-    #[must_use]
-    pub const fn needs_room(&self) -> bool {
-        matches!(self, Self::Look | Self::Take | Self::Hold { .. })
-    }
-}
-
-/// How long until a charge would pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wait {
-    /// It passes now.
-    None,
-    /// It passes after this long, if nobody else takes.
-    For(Micros),
-    /// It can never pass: its cost is above the capacity.
-    Never,
-}
-
-impl Wait {
-    /// Whole milliseconds, rounded up so that nobody comes too early; `None` is *never*.
-    #[must_use]
-    pub const fn to_millis_up(self) -> Option<u64> {
-        match self {
-            Self::None => Some(0),
-            Self::For(wait) => Some(wait.to_millis_up()),
-            Self::Never => None,
-        }
-    }
-}
 
 /// What was taken. The variant follows the terms that last touched the counter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -139,6 +31,8 @@ enum Ledger {
     TokenBucket(TokenBucket),
     SlidingWindow(Box<SlidingWindow>),
     AlignedWindow(AlignedWindow),
+    /// In a box, since it is larger than the others and rare.
+    Penalty(Box<Penalty>),
 }
 
 /// One counter: the same arithmetic and the same bytes in memory and in the store.
@@ -162,28 +56,6 @@ pub struct Mark {
     pub wait: Wait,
 }
 
-impl Terms {
-    /// The tokens that a fresh counter lets through at once.
-    #[must_use]
-    pub const fn capacity(&self) -> Tokens {
-        match *self {
-            Self::TokenBucket { burst, .. } => burst,
-            Self::SlidingWindow { limit, .. }
-            | Self::AlignedWindow { limit, .. }
-            | Self::Concurrency { limit } => limit,
-        }
-    }
-
-    /// Whether `now` lies outside the edges that came along.
-    #[must_use]
-    pub fn is_stale(&self, now: Timestamp) -> bool {
-        match self {
-            Self::AlignedWindow { edges: [start, _, last], .. } => now < *start || now >= *last,
-            _ => false,
-        }
-    }
-}
-
 impl PartialEq for Counter {
     fn eq(&self, other: &Self) -> bool {
         self.ledger == other.ledger && self.holds() == other.holds()
@@ -202,6 +74,7 @@ impl Counter {
                 Ledger::TokenBucket(bucket) => bucket.taken == 0,
                 Ledger::SlidingWindow(window) => window.total == 0,
                 Ledger::AlignedWindow(window) => window.used == 0,
+                Ledger::Penalty(penalty) => penalty.strikes == 0 && penalty.blocked_until == 0,
             }
     }
 
@@ -224,6 +97,9 @@ impl Counter {
             (Ledger::AlignedWindow(window), Terms::AlignedWindow { edges, .. }) => {
                 window.rebase(edges, now)
             }
+            (Ledger::Penalty(penalty), Terms::Penalty { within, block, .. }) => {
+                penalty.rebase(*within, *block, now)
+            }
             _ => false,
         };
         let latest = now.after(horizon).get();
@@ -239,6 +115,9 @@ impl Counter {
     #[must_use]
     pub fn mark(&self, terms: &Terms, op: &Op, tokens: Tokens, now: Timestamp) -> Mark {
         let n = tokens.get();
+        if matches!(terms, Terms::Penalty { .. }) && *op != Op::Reset {
+            return self.block(now);
+        }
         match *op {
             Op::Look | Op::Take => self.room(terms, n, now),
             Op::Hold { lasting, quantum } => {
@@ -260,7 +139,7 @@ impl Counter {
                 }
                 Mark { fits: true, wait: Wait::None }
             }
-            Op::Release { .. } | Op::Settle { .. } | Op::Reset => {
+            Op::Release { .. } | Op::Settle { .. } | Op::Reset | Op::Strike => {
                 Mark { fits: true, wait: Wait::None }
             }
         }
@@ -271,13 +150,14 @@ impl Counter {
     pub fn apply(&mut self, terms: &Terms, op: &Op, tokens: Tokens, now: Timestamp) -> Timestamp {
         let n = tokens.get();
         let idle = n == 0 && !matches!(op, Op::Settle { .. } | Op::Reset);
-        if idle || matches!(op, Op::Look) {
+        let looks = matches!(terms, Terms::Penalty { .. }) && *op != Op::Reset;
+        if idle || looks || matches!(op, Op::Look | Op::Strike) {
             return Timestamp::ZERO;
         }
         self.fold(terms, now);
         let mut granted = Timestamp::ZERO;
         match *op {
-            Op::Look => {}
+            Op::Look | Op::Strike => {}
             Op::Take => self.book(terms, n, now),
             Op::Hold { lasting, quantum } => {
                 granted = hold_end(terms, lasting, quantum, now);
@@ -307,6 +187,29 @@ impl Counter {
         granted
     }
 
+    /// Counts a strike of a check that was denied, after its mark allowed. Answers the wait that
+    /// follows: the block, where one begins.
+    pub fn strike(&mut self, terms: &Terms, now: Timestamp) -> Wait {
+        let (Ledger::Penalty(penalty), Terms::Penalty { after, within, block }) =
+            (&mut self.ledger, terms)
+        else {
+            return Wait::None;
+        };
+        let blocks = penalty.strike(*after, *within, *block, now);
+        self.fresh_at = now.after(self.state(terms, now).1);
+        if blocks { Wait::For(*block) } else { Wait::None }
+    }
+
+    /// Tokens booked in the aligned window that `now` lies in, as they stand: holds that ended
+    /// since the last write are not among them yet. Zero for every other algorithm.
+    #[must_use]
+    pub fn booked(&self, now: Timestamp) -> Tokens {
+        match &self.ledger {
+            Ledger::AlignedWindow(window) if window.end > now.get() => Tokens::new(window.used),
+            _ => Tokens::ZERO,
+        }
+    }
+
     /// The tokens left now, and how long until all are back if nobody takes.
     #[must_use]
     pub fn state(&self, terms: &Terms, now: Timestamp) -> (Tokens, Micros) {
@@ -320,6 +223,9 @@ impl Counter {
             }
             (Ledger::AlignedWindow(window), Terms::AlignedWindow { limit, edges }) => {
                 window.state(limit.get(), edges, holds, now)
+            }
+            (Ledger::Penalty(penalty), Terms::Penalty { after, .. }) => {
+                penalty.state(after.get(), now.get())
             }
             _ => {
                 let left = terms.capacity().get().saturating_sub(holds::held(holds, now.get()));
@@ -350,6 +256,17 @@ impl Counter {
         match at {
             at if at <= now.get() => Mark { fits: true, wait: Wait::None },
             at => Mark { fits: false, wait: Wait::For(Timestamp::new(at).since(now)) },
+        }
+    }
+
+    /// Whether a penalty lets the key through, and how long until it does.
+    fn block(&self, now: Timestamp) -> Mark {
+        match &self.ledger {
+            Ledger::Penalty(penalty) if penalty.blocked_until > now.get() => {
+                let wait = Timestamp::new(penalty.blocked_until).since(now);
+                Mark { fits: false, wait: Wait::For(wait) }
+            }
+            _ => Mark { fits: true, wait: Wait::None },
         }
     }
 
@@ -398,19 +315,22 @@ impl Counter {
         }
     }
 
-    /// Gives the ledger the form of `terms`. What another algorithm counted is booked now.
+    /// Gives the ledger the form of `terms`. What another algorithm counted is booked now; a
+    /// penalty neither takes over tokens nor holds, nor leaves any.
     fn convert(&mut self, terms: &Terms, now: Timestamp) -> bool {
         let used = match (&self.ledger, terms) {
             (Ledger::TokenBucket(_), Terms::TokenBucket { .. })
             | (Ledger::SlidingWindow(_), Terms::SlidingWindow { .. })
             | (Ledger::AlignedWindow(_), Terms::AlignedWindow { .. })
+            | (Ledger::Penalty(_), Terms::Penalty { .. })
             | (Ledger::None, Terms::Concurrency { .. }) => return false,
-            (Ledger::None, _) => 0,
+            // Strikes are no tokens.
+            (Ledger::None | Ledger::Penalty(_), _) | (_, Terms::Penalty { .. }) => 0,
             (Ledger::TokenBucket(bucket), _) => bucket.taken,
             (Ledger::SlidingWindow(window), _) => window.total,
             (Ledger::AlignedWindow(window), _) => window.used,
         };
-        let changed = self.ledger != Ledger::None;
+        let changed = self.ledger != Ledger::None || self.holds.is_some();
         self.ledger = match terms {
             Terms::TokenBucket { .. } => Ledger::TokenBucket(TokenBucket::new(now.get())),
             Terms::SlidingWindow { .. } => Ledger::SlidingWindow(Box::default()),
@@ -418,6 +338,10 @@ impl Counter {
                 Ledger::AlignedWindow(AlignedWindow::new(edges, now))
             }
             Terms::Concurrency { .. } => Ledger::None,
+            Terms::Penalty { .. } => {
+                self.holds = None;
+                Ledger::Penalty(Box::default())
+            }
         };
         self.book(terms, used, now);
         changed

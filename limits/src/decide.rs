@@ -1,11 +1,17 @@
 //! The all-or-nothing decision over the charges of one check.
 
+mod answer;
+mod once;
+
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::ops::Deref;
 
 use crate::counter::{Counter, Op, Terms, Wait};
 use crate::time::{Micros, Timestamp, Tokens};
+
+pub use answer::BadAnswer;
+pub use once::{Record, SETTLE_GRACE};
 
 /// The name of one counter, the same on every replica: where it lives and which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +49,21 @@ pub struct Ask {
 pub struct Check {
     /// What is asked of each counter.
     pub asks: Vec<Ask>,
-    /// Names the reservation that this extends or ends, which then happens once. `None` otherwise.
+    /// Names the reservation that this extends or ends, which then happens once; `None` otherwise.
+    ///
+    /// All asks of such a check are about holds that exist, in the order in which they were
+    /// granted. An ask whose hold was of no tokens, and has no end, states the end that it would
+    /// have had. By what the store remembers of the reservation:
+    ///
+    /// - It was settled or released: the answer of then again, and nothing is executed. To extend
+    ///   it is refused.
+    /// - It was extended: the ends of then stand for those that the asks name, one by one. Another
+    ///   number of asks is refused.
+    /// - An ask whose hold ended [`SETTLE_GRACE`] ago or earlier: the check is refused.
+    /// - Otherwise it is executed. Where it passes, the store remembers it until twice the grace
+    ///   after the later of now and the last end.
+    ///
+    /// What is refused changes nothing, and every reply says *never* and nothing else.
     pub once: Option<Key>,
 }
 
@@ -60,6 +80,12 @@ pub struct Reply {
     pub full_in: Micros,
     /// The end of the hold that was granted or extended; zero otherwise.
     pub end: Timestamp,
+    /// Tokens booked in the current window of an aligned window before this check and after it, as
+    /// they are stored: an expired hold is among them once a check wrote it. So over all checks of
+    /// a window each number of tokens is passed once. Zeros for other algorithms.
+    pub booked: [Tokens; 2],
+    /// Whether a penalty blocks the key. Stores say false; it is for replies that were merged.
+    pub blocked: bool,
 }
 
 /// The instant of the decision lies outside the edges of a charge; nothing was executed. The
@@ -71,6 +97,22 @@ pub struct Stale;
 pub trait Counters {
     /// The counter of this ask, a fresh one where there is none.
     fn counter(&mut self, ask: &Ask) -> &mut Counter;
+
+    /// The place of the record of a reservation. `None` where there is no room for one, or where
+    /// none are kept, as here: what would happen once is refused then.
+    fn record(&mut self, id: &Key) -> Option<&mut Option<Record>> {
+        let _ = id;
+        None
+    }
+}
+
+/// Counters and records in plain maps: a store for tests and trials.
+#[derive(Clone, Debug, Default)]
+pub struct Plain {
+    /// The counters.
+    pub counters: HashMap<Key, Counter>,
+    /// The records; `None` where a check looked for one and left none.
+    pub records: HashMap<Key, Option<Record>>,
 }
 
 /// What the store answers for one check.
@@ -80,8 +122,18 @@ pub struct Outcome {
     pub allowed: bool,
     /// The instant of the decision on the store's clock.
     pub now: Timestamp,
-    /// One reply for each ask, in the same order.
+    /// One reply for each ask, in the same order; for a repeat of what happens once, those of the
+    /// first time.
     pub replies: Vec<Reply>,
+}
+
+impl Reply {
+    /// A reply with a verdict and nothing else to tell.
+    #[must_use]
+    pub const fn bare(allowed: bool, left: Tokens, wait: Wait) -> Self {
+        let (full_in, end, booked) = (Micros::ZERO, Timestamp::ZERO, [Tokens::ZERO; 2]);
+        Self { allowed, left, wait, full_in, end, booked, blocked: false }
+    }
 }
 
 impl From<Vec<Ask>> for Check {
@@ -104,6 +156,22 @@ impl Deref for Check {
     }
 }
 
+impl<const N: usize> From<[Ask; N]> for Check {
+    fn from(asks: [Ask; N]) -> Self {
+        asks.to_vec().into()
+    }
+}
+
+impl Counters for Plain {
+    fn counter(&mut self, ask: &Ask) -> &mut Counter {
+        self.counters.counter(ask)
+    }
+
+    fn record(&mut self, id: &Key) -> Option<&mut Option<Record>> {
+        Some(self.records.entry(*id).or_default())
+    }
+}
+
 impl<S: BuildHasher> Counters for HashMap<Key, Counter, S> {
     fn counter(&mut self, ask: &Ask) -> &mut Counter {
         self.entry(ask.key).or_default()
@@ -113,38 +181,53 @@ impl<S: BuildHasher> Counters for HashMap<Key, Counter, S> {
 /// Decides one check: every charge is taken, or none.
 ///
 /// Asks on one counter are summed before deciding. A denial leaves every counter as it was, save
-/// the re-booking after a backward step of the clock or a change of algorithm.
+/// the strikes of penalties and the re-booking after a backward step of the clock or a change of
+/// algorithm.
 ///
 /// # Errors
 /// [`Stale`] where `now` lies outside the edges of a charge; nothing is touched then.
 pub fn decide(
     counters: &mut impl Counters,
-    check: &[Ask],
+    check: &Check,
     now: Timestamp,
 ) -> Result<Outcome, Stale> {
-    if check.iter().any(|ask| ask.terms.is_stale(now)) {
+    match &check.once {
+        None => decide_asks(counters, check, now),
+        Some(id) => once::decide_once(counters, check, id, now),
+    }
+}
+
+/// Decides asks that may be repeated.
+pub(crate) fn decide_asks(
+    counters: &mut impl Counters,
+    asks: &[Ask],
+    now: Timestamp,
+) -> Result<Outcome, Stale> {
+    if asks.iter().any(|ask| ask.terms.is_stale(now)) {
         return Err(Stale);
     }
-    let one = |ask| look(counters.counter(ask), ask, asked(check, ask), now);
-    let mut replies: Vec<Reply> = check.iter().map(one).collect();
-    let allowed = check.iter().zip(&replies).all(|(ask, reply)| reply.allowed || ask.shadow);
+    let one = |ask| look(counters.counter(ask), ask, asked(asks, ask), now);
+    let mut replies: Vec<Reply> = asks.iter().map(one).collect();
+    let allowed = asks.iter().zip(&replies).all(|(ask, reply)| reply.allowed || ask.shadow);
     if allowed {
-        for (ask, reply) in check.iter().zip(&mut replies) {
+        for (ask, reply) in asks.iter().zip(&mut replies) {
             take(counters.counter(ask), ask, reply, now);
         }
+    } else {
+        strike(counters, asks, &mut replies, now);
     }
-    for (ask, reply) in check.iter().zip(&mut replies) {
+    for (ask, reply) in asks.iter().zip(&mut replies) {
         tell(counters.counter(ask), ask, reply, now);
     }
     Ok(Outcome { allowed, now, replies })
 }
 
-/// Whether the ask fits, after the only write that a denial makes.
+/// Whether the ask fits, after the only write that a denial makes but for strikes.
 fn look(counter: &mut Counter, ask: &Ask, tokens: Tokens, now: Timestamp) -> Reply {
+    let booked = [counter.booked(now); 2];
     counter.rebase(&ask.terms, ask.horizon, now);
     let mark = counter.mark(&ask.terms, &ask.op, tokens, now);
-    let (left, full_in, end) = (Tokens::ZERO, Micros::ZERO, Timestamp::ZERO);
-    Reply { allowed: mark.fits, left, wait: mark.wait, full_in, end }
+    Reply { booked, ..Reply::bare(mark.fits, Tokens::ZERO, mark.wait) }
 }
 
 /// Carries an ask of a check that passes out, where it fits itself.
@@ -154,9 +237,24 @@ fn take(counter: &mut Counter, ask: &Ask, reply: &mut Reply, now: Timestamp) {
     }
 }
 
+/// Counts the strikes of a check that is denied, each for the ask before it.
+fn strike(counters: &mut impl Counters, asks: &[Ask], replies: &mut [Reply], now: Timestamp) {
+    let mut denied = false;
+    for (ask, reply) in asks.iter().zip(replies) {
+        if ask.op == Op::Strike && denied && reply.allowed && !ask.shadow {
+            reply.wait = counters.counter(ask).strike(&ask.terms, now);
+        }
+        denied = !reply.allowed;
+    }
+}
+
 /// Fills in what the counter has after the check.
 fn tell(counter: &Counter, ask: &Ask, reply: &mut Reply, now: Timestamp) {
     (reply.left, reply.full_in) = counter.state(&ask.terms, now);
+    reply.booked = match ask.terms {
+        Terms::AlignedWindow { .. } => [reply.booked[0], counter.booked(now)],
+        _ => [Tokens::ZERO; 2],
+    };
 }
 
 /// The tokens that this ask must find room for: all that the check asks of its counter.

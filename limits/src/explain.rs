@@ -87,7 +87,7 @@ pub fn explain(
     now: Timestamp,
 ) -> Explanation {
     let charges = policy.charges(attributes, cost, &KeySecret::offline(), now);
-    let check: Vec<_> = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
+    let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
     let mut counters: HashMap<Key, Counter> = HashMap::new();
     // The charges were made for this very instant, so they cannot be stale.
     let replies =

@@ -4,17 +4,22 @@
 //! whose hash falls in the same slot, and goes on sharing it until that counter is fresh again.
 //! So a flood of keys makes the flooded limit stricter and never lets more pass (G12).
 
+mod locked;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
 use crate::counter::Counter;
-use crate::decide::{Ask, Counters, Key, Outcome, Stale, decide};
+use crate::decide::{Ask, Check, Key, Outcome, Record, Stale, decide, decide_asks};
 use crate::time::{Micros, Timestamp};
+use locked::{Locked, One};
 
 const SHARDS: usize = 64;
 /// Overflow counters of one limit.
@@ -23,9 +28,11 @@ const OVERFLOW_SLOTS: u64 = 1_024;
 /// Counters in this process, safe to share between threads.
 pub struct Memory {
     shards: Box<[Mutex<Shard>]>,
-    overflow: Mutex<Shard>,
+    overflow: Mutex<Slots>,
     max_counters: usize,
     counters: AtomicUsize,
+    /// Records of reservations, at most as many as counters.
+    records: AtomicUsize,
     /// Live counters of each limit, by the hash of its name.
     families: RwLock<HashMap<u64, Arc<AtomicU64>>>,
     overflowed: AtomicU64,
@@ -34,7 +41,16 @@ pub struct Memory {
     overflow_counters: AtomicUsize,
 }
 
-type Shard = HashMap<u128, Slot, BuildHasherDefault<Uniform>>;
+#[derive(Default)]
+struct Shard {
+    slots: Slots,
+    /// What is remembered of reservations, by their names. An empty place is one that a check
+    /// looked at and that goes when the check is decided.
+    records: Map<Option<Record>>,
+}
+
+type Slots = Map<Slot>;
+type Map<T> = HashMap<u128, T, BuildHasherDefault<Uniform>>;
 
 struct Slot {
     counter: Counter,
@@ -63,7 +79,8 @@ impl Hasher for Uniform {
 }
 
 impl Memory {
-    /// Keeps at most `max_counters` counters, besides at most 1,024 overflow counters a limit.
+    /// Keeps at most `max_counters` counters, besides at most 1,024 overflow counters a limit, and
+    /// at most as many records of what happened once. What would need one more is refused.
     #[must_use]
     pub fn new(max_counters: usize) -> Self {
         Self {
@@ -71,6 +88,7 @@ impl Memory {
             overflow: Mutex::default(),
             max_counters,
             counters: AtomicUsize::new(0),
+            records: AtomicUsize::new(0),
             families: RwLock::default(),
             overflowed: AtomicU64::new(0),
             overflow_counters: AtomicUsize::new(0),
@@ -81,7 +99,7 @@ impl Memory {
     ///
     /// # Errors
     /// [`Stale`] where `now` lies outside the edges of a charge; nothing is touched then.
-    pub fn decide(&self, check: &[Ask], now: Timestamp) -> Result<Outcome, Stale> {
+    pub fn decide(&self, check: &Check, now: Timestamp) -> Result<Outcome, Stale> {
         self.decide_on(check, || now)
     }
 
@@ -93,10 +111,10 @@ impl Memory {
     /// As [`Self::decide`].
     pub fn decide_on(
         &self,
-        check: &[Ask],
+        check: &Check,
         clock: impl Fn() -> Timestamp,
     ) -> Result<Outcome, Stale> {
-        if let [ask] = check
+        if let ([ask], None) = (&*check.asks, check.once)
             && let Some(decided) = self.decide_known(ask, &clock)
         {
             return decided;
@@ -105,7 +123,7 @@ impl Memory {
         let routed = self.route(&mut locked, check, &clock);
         // Read last: an overflow counter is locked by now too.
         let now = clock();
-        let check = routed.as_deref().unwrap_or(check);
+        let check = routed.as_ref().unwrap_or(check);
         let decided = decide(&mut locked, check, now);
         match &decided {
             Ok(outcome) => {
@@ -116,6 +134,11 @@ impl Memory {
                 }
             }
             Err(Stale) => check.iter().for_each(|ask| self.forget_empty(&mut locked, ask)),
+        }
+        if let Some(id) = check.once {
+            // A repeat tells of counters that it did not look at.
+            check.iter().for_each(|ask| self.forget_empty(&mut locked, ask));
+            self.forget_empty_record(&mut locked, id);
         }
         decided
     }
@@ -128,20 +151,25 @@ impl Memory {
         clock: impl Fn() -> Timestamp,
     ) -> Option<Result<Outcome, Stale>> {
         let mut shard = self.shards.get(shard_of(ask.key))?.lock();
-        let slot = shard.get_mut(&number(ask.key))?;
-        let decided = decide(&mut One(&mut slot.counter), std::slice::from_ref(ask), clock());
+        let slot = shard.slots.get_mut(&number(ask.key))?;
+        let mut one = One(&mut slot.counter);
+        let decided = decide_asks(&mut one, std::slice::from_ref(ask), clock());
         if slot.counter.is_empty() {
             self.forget(&mut shard, ask);
         }
         Some(decided)
     }
 
-    /// Drops every counter that equals a fresh one at `now`; answers how many. Locks one shard at
-    /// a time.
+    /// Drops every counter that equals a fresh one at `now`, and the records that count for nothing
+    /// any more; answers how many counters. Locks one shard at a time.
     pub fn sweep(&self, now: Timestamp) -> usize {
         let mut dropped = 0;
         for shard in &self.shards {
-            shard.lock().retain(|_, slot| {
+            let mut shard = shard.lock();
+            let records = shard.records.len();
+            shard.records.retain(|_, r| r.as_ref().is_some_and(|record| record.expires() > now));
+            self.records.fetch_sub(records - shard.records.len(), Relaxed);
+            shard.slots.retain(|_, slot| {
                 let keep = slot.counter.fresh_at() > now;
                 if !keep {
                     slot.family.fetch_sub(1, Relaxed);
@@ -175,9 +203,10 @@ impl Memory {
         self.overflowed.load(Relaxed)
     }
 
-    /// Locks the shards of all asks, always in the same order.
-    fn lock(&self, check: &[Ask]) -> Locked<'_> {
-        let mut numbers: SmallVec<[usize; 4]> = check.iter().map(|ask| shard_of(ask.key)).collect();
+    /// Locks the shards of all asks and of the record, always in the same order.
+    fn lock(&self, check: &Check) -> Locked<'_> {
+        let keys = check.iter().map(|ask| ask.key).chain(check.once);
+        let mut numbers: SmallVec<[usize; 4]> = keys.map(shard_of).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let lock = |number: usize| Some((number, self.shards.get(number)?.lock()));
@@ -186,20 +215,23 @@ impl Memory {
             overflow: None,
             shared: Vec::new(),
             spare: Counter::default(),
+            records: &self.records,
+            max_records: self.max_counters,
         }
     }
 
     /// Opens a counter for each new key, or points the ask at its overflow counter; answers the
-    /// asks that result where one was pointed elsewhere.
+    /// check that results where one was pointed elsewhere.
     fn route<'a>(
         &'a self,
         locked: &mut Locked<'a>,
-        check: &[Ask],
+        check: &Check,
         clock: impl Fn() -> Timestamp,
-    ) -> Option<Vec<Ask>> {
-        let mut routed: Option<Vec<Ask>> = None;
+    ) -> Option<Check> {
+        let mut routed: Option<Check> = None;
         for (index, ask) in check.iter().enumerate() {
-            let known = locked.shard(ask.key).is_some_and(|s| s.contains_key(&number(ask.key)));
+            let shard = locked.shard(ask.key);
+            let known = shard.is_some_and(|shard| shard.slots.contains_key(&number(ask.key)));
             if known {
                 continue;
             }
@@ -207,7 +239,9 @@ impl Memory {
             let shared = overflow_key(ask);
             if !self.in_use(locked, shared, &clock) && self.reserve(&family, ask.max_keys) {
                 if let Some(shard) = locked.shard(ask.key) {
-                    shard.insert(number(ask.key), Slot { counter: Counter::default(), family });
+                    shard
+                        .slots
+                        .insert(number(ask.key), Slot { counter: Counter::default(), family });
                 }
                 continue;
             }
@@ -217,7 +251,7 @@ impl Memory {
             overflow.entry(number(shared)).or_insert_with(slot);
             self.overflow_counters.store(overflow.len(), Relaxed);
             locked.shared.push(shared);
-            if let Some(ask) = routed.get_or_insert_with(|| check.to_vec()).get_mut(index) {
+            if let Some(ask) = routed.get_or_insert_with(|| check.clone()).asks.get_mut(index) {
                 ask.key = shared;
             }
         }
@@ -261,58 +295,25 @@ impl Memory {
 
     fn forget_empty(&self, locked: &mut Locked<'_>, ask: &Ask) {
         let Some(shard) = locked.shard(ask.key) else { return };
-        let empty = shard.get(&number(ask.key)).is_some_and(|slot| slot.counter.is_empty());
+        let empty = shard.slots.get(&number(ask.key)).is_some_and(|slot| slot.counter.is_empty());
         if empty {
             self.forget(shard, ask);
         }
     }
 
     fn forget(&self, shard: &mut Shard, ask: &Ask) {
-        if let Some(slot) = shard.remove(&number(ask.key)) {
+        if let Some(slot) = shard.slots.remove(&number(ask.key)) {
             slot.family.fetch_sub(1, Relaxed);
             self.counters.fetch_sub(1, Relaxed);
         }
     }
-}
 
-/// The locked shards of one check.
-struct Locked<'a> {
-    shards: SmallVec<[(usize, MutexGuard<'a, Shard>); 4]>,
-    /// Locked where a key is new.
-    overflow: Option<MutexGuard<'a, Shard>>,
-    /// The overflow keys that this check uses.
-    shared: Vec<Key>,
-    /// Stands in for a counter of a shard that was not locked; `lock` leaves none out.
-    spare: Counter,
-}
-
-/// A store of the one counter that was looked up already.
-struct One<'a>(&'a mut Counter);
-
-impl Counters for One<'_> {
-    fn counter(&mut self, _: &Ask) -> &mut Counter {
-        self.0
-    }
-}
-
-impl Locked<'_> {
-    fn shard(&mut self, key: Key) -> Option<&mut Shard> {
-        let wanted = shard_of(key);
-        self.shards.iter_mut().find(|(number, _)| *number == wanted).map(|(_, shard)| &mut **shard)
-    }
-}
-
-impl Counters for Locked<'_> {
-    fn counter(&mut self, ask: &Ask) -> &mut Counter {
-        let wanted = shard_of(ask.key);
-        let shard = match &mut self.overflow {
-            Some(overflow) if self.shared.contains(&ask.key) => Some(&mut **overflow),
-            _ => {
-                self.shards.iter_mut().find(|(number, _)| *number == wanted).map(|(_, s)| &mut **s)
-            }
-        };
-        let slot = shard.and_then(|shard| shard.get_mut(&number(ask.key)));
-        slot.map_or(&mut self.spare, |slot| &mut slot.counter)
+    fn forget_empty_record(&self, locked: &mut Locked<'_>, id: Key) {
+        let Some(shard) = locked.shard(id) else { return };
+        if shard.records.get(&number(id)).is_some_and(Option::is_none) {
+            shard.records.remove(&number(id));
+            self.records.fetch_sub(1, Relaxed);
+        }
     }
 }
 
@@ -331,118 +332,4 @@ fn overflow_key(ask: &Ask) -> Key {
     let slot = (number(ask.key) >> 64) as u64 % OVERFLOW_SLOTS;
     let shared = u128::from(ask.limit_id) << 64 | u128::from(slot ^ ask.limit_id);
     Key { partition: 0, hash: shared.to_le_bytes() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::counter::{Op, Terms, Wait};
-    use crate::time::Tokens;
-
-    const LIMIT: u64 = 3;
-    const WINDOW: Micros = Micros::SECOND;
-
-    fn ask(key: u64, max_keys: u64) -> Ask {
-        let number = u128::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        Ask {
-            key: Key { partition: 0, hash: number.to_le_bytes() },
-            limit_id: 7,
-            max_keys,
-            terms: Terms::SlidingWindow { limit: Tokens::new(LIMIT), window: WINDOW },
-            op: Op::Take,
-            tokens: Tokens::ONE,
-            shadow: false,
-            horizon: Micros::ZERO,
-        }
-    }
-
-    fn passes(memory: &Memory, key: u64, max_keys: u64, now: u64) -> bool {
-        memory.decide(&[ask(key, max_keys)], Timestamp::new(now)).unwrap().allowed
-    }
-
-    #[test]
-    fn a_flood_of_keys_shares_overflow_counters_and_memory_stays_bounded() {
-        let memory = Memory::new(10);
-        let passed = (0..100_000).filter(|&key| passes(&memory, key, 1_000, 1)).count() as u64;
-        assert_eq!(memory.len(), 10);
-        assert_eq!(passed, 10 + OVERFLOW_SLOTS * LIMIT);
-        assert_eq!(memory.overflowed(), 100_000 - 10);
-    }
-
-    #[test]
-    fn max_keys_bounds_one_limit() {
-        let memory = Memory::new(1_000);
-        assert!((0..5).all(|key| passes(&memory, key, 2, 1)));
-        assert_eq!((memory.len(), memory.overflowed()), (2, 3));
-        let other = Ask { limit_id: 8, ..ask(99, 2) };
-        assert!(memory.decide(&[other], Timestamp::new(1)).unwrap().allowed);
-        assert_eq!(memory.len(), 3);
-    }
-
-    #[test]
-    fn a_key_stays_on_its_overflow_counter_until_that_is_fresh() {
-        let memory = Memory::new(1);
-        assert!(passes(&memory, 1, 10, 0));
-        assert!((0..LIMIT).all(|_| passes(&memory, 2, 10, 500_000)));
-        assert_eq!(memory.sweep(Timestamp::new(1_000_000)), 1, "there is room again");
-        assert!(!passes(&memory, 2, 10, 1_000_000), "it would have begun anew");
-        assert!(passes(&memory, 2, 10, 1_500_000));
-        assert_eq!(memory.len(), 1);
-    }
-
-    #[test]
-    fn what_is_not_taken_leaves_nothing_behind() {
-        let memory = Memory::new(10);
-        let look = Ask { op: Op::Look, ..ask(1, 10) };
-        assert!(memory.decide(&[look], Timestamp::new(1)).unwrap().allowed);
-        let never = Ask { tokens: Tokens::new(LIMIT + 1), ..ask(2, 10) };
-        let outcome = memory.decide(&[ask(3, 10), never], Timestamp::new(1)).unwrap();
-        assert_eq!((outcome.allowed, outcome.replies[1].wait), (false, Wait::Never));
-        let edges = [Timestamp::new(10), Timestamp::new(20), Timestamp::new(30)];
-        let terms = Terms::AlignedWindow { limit: Tokens::ONE, edges };
-        let stale = Ask { terms, ..ask(4, 10) };
-        assert_eq!(memory.decide(&[stale], Timestamp::new(1)), Err(Stale));
-        assert!(memory.is_empty());
-        assert!(passes(&memory, 1, 1, 1), "the place of the family is free too");
-    }
-
-    #[test]
-    fn the_clock_is_read_once_the_counters_are_locked() {
-        let memory = Memory::new(10);
-        let (one, other) = (ask(1, 10), ask(2, 10));
-        for check in [&[one][..], &[one], &[one, other], &[one, other]] {
-            let clock = || {
-                for ask in check {
-                    assert!(memory.shards[shard_of(ask.key)].is_locked());
-                }
-                Timestamp::new(5)
-            };
-            memory.decide_on(check, clock).unwrap();
-        }
-        // Without room the counter that is used is an overflow counter.
-        let (full, overflow_locked) = (Memory::new(0), std::cell::Cell::new(false));
-        let clock = || {
-            overflow_locked.set(full.overflow.is_locked());
-            Timestamp::new(5)
-        };
-        full.decide_on(&[one], clock).unwrap();
-        assert!(overflow_locked.get(), "the instant of the decision was read before");
-    }
-
-    #[test]
-    fn many_threads_admit_exactly_the_limit() {
-        let memory = Memory::new(1_000);
-        let check = [ask(1, 10), Ask { limit_id: 8, ..ask(2, 10) }];
-        let reversed = [check[1], check[0]];
-        let passed: u64 = std::thread::scope(|scope| {
-            let run = |check: [Ask; 2]| {
-                let memory = &memory;
-                let one = move || memory.decide(&check, Timestamp::new(5)).unwrap().allowed;
-                scope.spawn(move || (0..1_000).filter(|_| one()).count() as u64)
-            };
-            let threads = [run(check), run(reversed), run(check), run(reversed)];
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-        });
-        assert_eq!(passed, LIMIT);
-    }
 }

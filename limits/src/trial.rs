@@ -74,9 +74,9 @@ impl<'p> Trial<'p> {
     ) -> Result<Verdict, TimeWentBack> {
         self.come_to(at)?;
         let charges = self.policy.charges(attributes, cost, &self.secret, at);
-        let asks: Vec<_> = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
+        let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
         // The charges were made for this very instant, so they cannot be stale.
-        let outcome = decide(&mut self.counters, &asks, at);
+        let outcome = decide(&mut self.counters, &check, at);
         let replies = outcome.map(|outcome| outcome.replies).unwrap_or_default();
         Ok(Verdict::of(&charges, &replies))
     }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::charge::KeySecret;
 use sluicegate_limits::counter::{Counter, Op, Rate, Terms, Wait};
-use sluicegate_limits::decide::{Ask, Key, Outcome, Reply, decide};
+use sluicegate_limits::decide::{Ask, Check, Key, Outcome, Reply, decide};
 use sluicegate_limits::policy::{Policy, SourceFile};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
@@ -25,17 +25,17 @@ impl Store {
         Self { counters: HashMap::new(), now: START }
     }
 
-    fn decide(&mut self, asks: &[Ask]) -> Outcome {
-        decide(&mut self.counters, asks, Timestamp::new(self.now)).unwrap()
+    fn decide(&mut self, check: &Check) -> Outcome {
+        decide(&mut self.counters, check, Timestamp::new(self.now)).unwrap()
     }
 
     /// Takes one by one until one is denied; answers how many passed, at most 1,000.
     fn passes(&mut self, terms: Terms) -> usize {
-        (0..1_000).take_while(|_| self.decide(&[ask(1, terms, Op::Take, 1)]).allowed).count()
+        (0..1_000).take_while(|_| self.decide(&[ask(1, terms, Op::Take, 1)].into()).allowed).count()
     }
 
     fn one(&mut self, terms: Terms, op: Op, tokens: u64) -> Reply {
-        self.decide(&[ask(1, terms, op, tokens)]).replies[0]
+        self.decide(&[ask(1, terms, op, tokens)].into()).replies[0]
     }
 }
 
@@ -136,15 +136,15 @@ fn a_denial_by_one_limit_charges_no_other() {
     for terms in [bucket(2), window(2, 60), aligned(2, 60)] {
         let mut store = Store::new();
         let both = |tokens| [ask(2, window(100, 60), Op::Take, 1), ask(1, terms, Op::Take, tokens)];
-        assert!(store.decide(&both(2)).allowed);
+        assert!(store.decide(&both(2).into()).allowed);
         let before = store.counters.clone();
         for _ in 0..50 {
-            let outcome = store.decide(&both(1));
+            let outcome = store.decide(&both(1).into());
             assert!(!outcome.allowed);
             assert!(outcome.replies[0].allowed, "the other limit alone would allow");
         }
         assert_eq!(store.counters, before);
-        let look = store.decide(&[ask(2, window(100, 60), Op::Look, 0)]);
+        let look = store.decide(&[ask(2, window(100, 60), Op::Look, 0)].into());
         assert_eq!(look.replies[0].left.get(), 99);
     }
 }
@@ -187,8 +187,8 @@ fn one_request_cannot_spend_the_same_rest_twice() {
     for terms in [bucket(5), window(5, 60), aligned(5, 60)] {
         let mut store = Store::new();
         let twice = |n| [ask(1, terms, Op::Take, n), ask(1, terms, hold(SECOND), n)];
-        assert!(!store.decide(&twice(3)).allowed, "{terms:?}");
-        assert!(store.decide(&twice(2)).allowed, "{terms:?}");
+        assert!(!store.decide(&twice(3).into()).allowed, "{terms:?}");
+        assert!(store.decide(&twice(2).into()).allowed, "{terms:?}");
         assert_eq!(store.passes(terms), 1);
     }
 }

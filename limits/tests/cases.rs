@@ -94,7 +94,7 @@ fn run(case: &Case, file: &str) {
         let facts = facts(&step.request);
         for time in 0..step.times {
             let charges = policy.charges(&facts, step.cost.map(Tokens::new), &secret, now);
-            let check: Vec<_> = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
+            let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
             let outcome = decide(&mut counters, &check, now).unwrap();
             let verdict = Verdict::of(&charges, &outcome.replies);
             assert_eq!(verdict.allowed, outcome.allowed);

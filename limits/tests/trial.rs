@@ -41,8 +41,8 @@ fn decided(
 ) -> Verdict {
     let secret = KeySecret::new(&[7; 32]).unwrap();
     let charges = policy.charges(attributes, cost, &secret, at);
-    let asks: Vec<_> = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
-    Verdict::of(&charges, &decide(counters, &asks, at).unwrap().replies)
+    let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
+    Verdict::of(&charges, &decide(counters, &check, at).unwrap().replies)
 }
 
 #[test]

@@ -22,8 +22,8 @@ const LIMITS: &str = "rate_limits:
 const NEVER: Reply = reply(false, 0, Wait::Never);
 
 const fn reply(allowed: bool, left: u64, wait: Wait) -> Reply {
-    let (left, full_in, end) = (Tokens::new(left), Micros::new(7_000_000), Timestamp::ZERO);
-    Reply { allowed, left, wait, full_in, end }
+    let full_in = Micros::new(7_000_000);
+    Reply { full_in, ..Reply::bare(allowed, Tokens::new(left), wait) }
 }
 
 const fn denied(wait_us: u64) -> Reply {

@@ -2,10 +2,12 @@
 //!
 //! one byte version and algorithm, one byte hold count, the holds (end, tokens), the ledger:
 //! bucket (anchor, taken) | sliding window (opening, total, then (time, tokens) oldest first) |
-//! aligned window (end, used) | concurrency nothing. Each number is a u64.
+//! aligned window (end, used) | concurrency nothing | penalty, which has no holds, (end, strikes),
+//! (blocked until, 0). Each number is a u64.
 
 use super::aligned_window::AlignedWindow;
 use super::holds::{Hold, Holds};
+use super::penalty::Penalty;
 use super::sliding_window::{Entry, MOST_ENTRIES, SlidingWindow};
 use super::token_bucket::TokenBucket;
 use super::{Counter, Ledger};
@@ -16,6 +18,7 @@ const TOKEN_BUCKET: u8 = 1;
 const SLIDING_WINDOW: u8 = 2;
 const ALIGNED_WINDOW: u8 = 3;
 const CONCURRENCY: u8 = 4;
+const PENALTY: u8 = 5;
 
 /// Bytes that are not a counter that this version can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,7 @@ impl Counter {
             Ledger::SlidingWindow(_) => SLIDING_WINDOW,
             Ledger::AlignedWindow(_) => ALIGNED_WINDOW,
             Ledger::None => CONCURRENCY,
+            Ledger::Penalty(_) => PENALTY,
         };
         let holds = self.holds();
         out.push(VERSION << 4 | tag);
@@ -51,6 +55,10 @@ impl Counter {
             Ledger::None => {}
             Ledger::TokenBucket(bucket) => put(out, [bucket.anchor, bucket.taken]),
             Ledger::AlignedWindow(window) => put(out, [window.end, window.used]),
+            Ledger::Penalty(penalty) => {
+                put(out, [penalty.end, penalty.strikes]);
+                put(out, [penalty.blocked_until, 0]);
+            }
             Ledger::SlidingWindow(window) => {
                 put(out, [window.opening, window.total]);
                 for entry in &window.entries {
@@ -91,6 +99,12 @@ impl Counter {
                 Ledger::SlidingWindow(Box::new(SlidingWindow { opening, total, entries }))
             }
             (CONCURRENCY, None) => Ledger::None,
+            (PENALTY, Some([end, strikes])) if *count == 0 => match pairs.next() {
+                Some([blocked_until, 0]) => {
+                    Ledger::Penalty(Box::new(Penalty { end, strikes, blocked_until }))
+                }
+                _ => return Err(BadState),
+            },
             _ => return Err(BadState),
         };
         if pairs.next().is_some() {
@@ -128,6 +142,9 @@ mod tests {
             form(&[0x11, 1], 16),
             form(&[0x21, 0], 16),
             form(&[0x15, 0], 16),
+            form(&[0x15, 0], 32),
+            form(&[0x15, 1], 48),
+            form(&[0x16, 0], 16),
             form(&[0x11, 0], 15),
             form(&[0x11, 0], 32),
             form(&[0x14, 0], 16),
@@ -147,10 +164,16 @@ mod tests {
             Ledger::AlignedWindow(AlignedWindow { end: 1, used: 2 }),
             Ledger::SlidingWindow(Box::new(SlidingWindow { opening: 5, total: 3, entries })),
         ] {
-            let counter = Counter { ledger, holds: holds.clone(), fresh_at: Timestamp::ZERO };
-            let mut bytes = Vec::new();
-            counter.encode(&mut bytes);
-            assert_eq!(Counter::decode(&bytes), Ok(counter));
+            assert_round_trip(Counter { ledger, holds: holds.clone(), fresh_at: Timestamp::ZERO });
         }
+        let penalty = Penalty { end: 5, strikes: 2, blocked_until: 7 };
+        let ledger = Ledger::Penalty(Box::new(penalty));
+        assert_round_trip(Counter { ledger, ..Counter::default() });
+    }
+
+    fn assert_round_trip(counter: Counter) {
+        let mut bytes = Vec::new();
+        counter.encode(&mut bytes);
+        assert_eq!(Counter::decode(&bytes), Ok(counter));
     }
 }

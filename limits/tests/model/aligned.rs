@@ -56,7 +56,7 @@ fn a_charge_outside_its_edges_is_stale_and_touches_nothing() {
     let mut counters: HashMap<Key, Counter> = HashMap::new();
     for (now, stale) in [(start - 1, true), (start, false), (last - 1, false), (last, true)] {
         let before = counters.clone();
-        let outcome = decide(&mut counters, &[bucket, ask], Timestamp::new(now));
+        let outcome = decide(&mut counters, &[bucket, ask].into(), Timestamp::new(now));
         assert_eq!(outcome.is_err(), stale, "at {now} of {start}..{last}");
         if stale {
             assert_eq!(outcome, Err(Stale));

@@ -58,7 +58,7 @@ fn decide_on(rng: &mut Rng, counter: Counter) {
             shadow: rng.bool(),
             horizon: Micros::new(number(rng)),
         };
-        let check = vec![ask; rng.usize(1..=2)];
+        let check = vec![ask; rng.usize(1..=2)].into();
         decide(&mut counters, &check, Timestamp::new(now)).unwrap();
     }
 }

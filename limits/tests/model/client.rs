@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 use sluicegate_limits::counter::{Op, Wait};
-use sluicegate_limits::decide::{Ask, Key, Outcome};
+use sluicegate_limits::decide::{Ask, Check, Key, Outcome};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
 use crate::numbers;
@@ -65,7 +65,7 @@ impl Client {
         rng: &mut Rng,
         rule: Rule,
         at: Instant,
-        decide: impl FnOnce(&[Ask]) -> Outcome,
+        decide: impl FnOnce(&Check) -> Outcome,
     ) -> (Ask, Outcome) {
         self.spend_some(rng, at);
         let index = rng.usize(..self.grants.len().max(1));
@@ -77,7 +77,7 @@ impl Client {
             _ => self.request(rng, rule),
         };
         let ask = self.ask(op, tokens, rule, at.store);
-        let outcome = decide(&[ask]);
+        let outcome = decide(&[ask].into());
         if outcome.allowed {
             self.note(index, op, tokens, at, outcome.replies[0].end.get());
         }

@@ -50,7 +50,7 @@ fn one_window_after_a_step_back_even_traffic_passes_again() {
         let mut counters: HashMap<Key, Counter> = HashMap::new();
         let mut passes = |now: u64| {
             let ask = client.ask(Op::Take, 1, rule, now);
-            decide(&mut counters, &[ask], Timestamp::new(now)).unwrap().allowed
+            decide(&mut counters, &[ask].into(), Timestamp::new(now)).unwrap().allowed
         };
         assert!((0..1_000).all(|number| passes(START + number * 1_000)));
         let after = (1_000..21_000).map(|number| passes(START + number * 1_000 - back));
@@ -131,7 +131,7 @@ fn assert_retry(counters: &HashMap<Key, Counter>, ask: &Ask, rule: Rule, at: Ins
     }
     let mut alone = counters.clone();
     let retry = Ask { terms: rule.terms(later), ..*ask };
-    let outcome = decide(&mut alone, &[retry], Timestamp::new(later)).unwrap();
+    let outcome = decide(&mut alone, &[retry].into(), Timestamp::new(later)).unwrap();
     assert!(outcome.allowed, "denied after {wait} µs from {at:?}: {ask:?} {counters:?}");
 }
 

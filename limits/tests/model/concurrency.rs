@@ -22,7 +22,7 @@ fn hold(
 ) -> Outcome {
     let op = Op::Hold { lasting: Micros::new(lasting), quantum: Micros::new(quantum) };
     let ask = Client::new(world::key(0), longest).ask(op, 1, rule, now);
-    decide(counters, &[ask], Timestamp::new(now)).unwrap()
+    decide(counters, &[ask].into(), Timestamp::new(now)).unwrap()
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn waiting_for_concurrency_is_waiting_for_the_earliest_sufficient_end() {
     let client = Client::new(world::key(0), 300);
     let wait = |tokens: u64| {
         let ask = client.ask(Op::Look, tokens, rule, START);
-        decide(&mut counters.clone(), &[ask], Timestamp::new(START)).unwrap().replies[0].wait
+        decide(&mut counters.clone(), &[ask].into(), Timestamp::new(START)).unwrap().replies[0].wait
     };
     assert_eq!(wait(0), Wait::None);
     assert_eq!(wait(1), Wait::For(Micros::new(100)));

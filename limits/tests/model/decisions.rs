@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use fastrand::Rng;
 use sluicegate_limits::counter::{Counter, Op, Wait};
-use sluicegate_limits::decide::{Ask, Key, decide};
+use sluicegate_limits::decide::{Ask, Check, Key, decide};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
 use crate::rule::{ALL, Algorithm, Rule};
@@ -169,7 +169,7 @@ pub(crate) fn assert_wait(
         alone.extend(
             counters.get_key_value(&lane.key).map(|(key, counter)| (*key, counter.clone())),
         );
-        let asks: Vec<Ask> =
+        let asks: Check =
             mine.iter().map(|ask| Ask { terms: lane.rule.terms(later), ..*ask }).collect();
         let outcome = decide(&mut alone, &asks, Timestamp::new(later)).unwrap();
         outcome.replies.iter().all(|reply| reply.allowed)
@@ -194,7 +194,7 @@ pub(crate) fn assert_full_in(counter: Option<&Counter>, lane: &Lane, full_in: u6
         let mut alone: HashMap<Key, Counter> = HashMap::new();
         alone.extend(counter.map(|counter| (lane.key, counter.clone())));
         let ask = lane.ask(Op::Look, 0, false, later);
-        decide(&mut alone, &[ask], Timestamp::new(later)).unwrap().replies[0].left.get()
+        decide(&mut alone, &[ask].into(), Timestamp::new(later)).unwrap().replies[0].left.get()
     };
     let (capacity, step) = (lane.rule.capacity(), lane.rule.step());
     assert_eq!(left(now + full_in), capacity, "full in {full_in} µs from {now}: {lane:?}");

@@ -137,7 +137,7 @@ impl Worlds {
     fn ask(&mut self, asked: bool, op: Op, tokens: u64) -> Outcome {
         let ask = self.lane.ask(op, tokens, false, self.now);
         let counters = if asked { &mut self.asked } else { &mut self.never };
-        decide(counters, &[ask], Timestamp::new(self.now)).unwrap()
+        decide(counters, &[ask].into(), Timestamp::new(self.now)).unwrap()
     }
 
     /// Looks at both worlds now and later.
@@ -147,7 +147,7 @@ impl Worlds {
         for later in [self.now, some, ends.max(self.now)] {
             let look = self.lane.ask(Op::Look, 1, false, later);
             let left = |counters: &HashMap<Key, Counter>| {
-                let outcome = decide(&mut counters.clone(), &[look], Timestamp::new(later));
+                let outcome = decide(&mut counters.clone(), &[look].into(), Timestamp::new(later));
                 let reply = outcome.unwrap().replies[0];
                 (reply.left, reply.wait)
             };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use fastrand::Rng;
 use sluicegate_limits::counter::{Counter, Op};
-use sluicegate_limits::decide::{Ask, Key, decide};
+use sluicegate_limits::decide::{Ask, Check, Key, decide};
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
@@ -34,7 +34,7 @@ fn with_room_it_decides_as_a_map_of_counters() {
         for _ in 0..100 {
             let scale = lanes[rng.usize(..lanes.len())].rule.scale();
             now = numbers::later(rng, now, scale);
-            let check: Vec<Ask> = (0..rng.usize(1..=4))
+            let check: Check = (0..rng.usize(1..=4))
                 .map(|_| {
                     let lane = &lanes[rng.usize(..lanes.len())];
                     any_ask(rng, lane, &ends, now)
@@ -121,6 +121,7 @@ fn threads_share_limits_all_or_nothing() {
         if turned {
             check.reverse();
         }
+        let check = Check::from(check);
         let passes = |n: u64| memory.decide(&check, Timestamp::new(START + n)).unwrap().allowed;
         (0..10_000).filter(|&n| passes(n)).count() as u64
     };
@@ -130,7 +131,8 @@ fn threads_share_limits_all_or_nothing() {
     });
     assert_eq!(passed, scarce);
     let look = Ask { op: Op::Look, ..ask(2, plenty) };
-    let left = memory.decide(&[look], Timestamp::new(START + 10_000)).unwrap().replies[0].left;
+    let left =
+        memory.decide(&[look].into(), Timestamp::new(START + 10_000)).unwrap().replies[0].left;
     assert_eq!(left.get(), plenty - scarce, "denials took nothing from the other limit");
 }
 

@@ -57,7 +57,7 @@ fn even_traffic(limit: u64, window: u64, asked: u64) -> u64 {
     let mut passes = |number: &u64| {
         let now = 1_700_000_000_000_000 + number * window / limit;
         let ask = client.ask(Op::Take, 1, rule, now);
-        decide(&mut counters, &[ask], Timestamp::new(now)).unwrap().allowed
+        decide(&mut counters, &[ask].into(), Timestamp::new(now)).unwrap().allowed
     };
     (0..asked).filter(|number| passes(number)).count() as u64
 }

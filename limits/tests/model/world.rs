@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use fastrand::Rng;
 use sluicegate_limits::counter::{Counter, Op, Wait};
-use sluicegate_limits::decide::{Ask, Key, Outcome, Reply, decide};
+use sluicegate_limits::decide::{Ask, Check, Key, Outcome, Reply, decide};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
 use crate::ledger::{Grant, Ledger};
@@ -111,7 +111,7 @@ impl World {
     pub(crate) fn check(&mut self, charges: &[Charge]) -> Outcome {
         let now = self.now;
         let before = self.bytes();
-        let asks: Vec<Ask> =
+        let asks: Check =
             charges.iter().map(|c| self.lanes[c.lane].ask(c.op, c.tokens, c.shadow, now)).collect();
         let outcome = decide(&mut self.counters, &asks, Timestamp::new(now)).unwrap();
         self.history.push((now, charges.to_vec(), outcome.clone()));
@@ -186,7 +186,7 @@ impl World {
         let (now, tokens) = (self.now, charge.tokens);
         let lane = &mut self.lanes[charge.lane];
         match charge.op {
-            Op::Look => {}
+            Op::Look | Op::Strike => {}
             Op::Take => lane.ledger.take(tokens, now),
             Op::Hold { lasting, .. } => {
                 let end = lane.end(lasting, now);

@@ -194,10 +194,10 @@ fn a_verdict_is_explained_with_what_was_used_before_it() {
   trial: { limit: 1, window: 1s, cost: 2, mode: shadow }",
     );
     let charges = policy.charges(&request(&[]), None, &crate::secret(), NOW);
-    let asks: Vec<_> = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
+    let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
     let mut counters = HashMap::new();
     let mut explained = |degraded: bool, most| {
-        let replies = decide(&mut counters, &asks, NOW).unwrap().replies;
+        let replies = decide(&mut counters, &check, NOW).unwrap().replies;
         let mut verdict = Verdict::of(&charges, &replies);
         verdict.limits[0].degraded = degraded;
         let limits = explain_verdict(&policy, &request(&[]), None, &verdict, most);

@@ -16,12 +16,7 @@ fn one(algorithm: &str, limit: u64, window: &str, burst: Option<u64>) -> Policy 
 }
 
 fn capacity(terms: &Terms) -> u64 {
-    match terms {
-        Terms::TokenBucket { burst, .. } => burst.get(),
-        Terms::SlidingWindow { limit, .. }
-        | Terms::AlignedWindow { limit, .. }
-        | Terms::Concurrency { limit } => limit.get(),
-    }
+    terms.capacity().get()
 }
 
 /// Tokens that come back in one window, rounded up.

@@ -75,7 +75,7 @@ impl Example {
         let passes = |cost| {
             let charges = policy.charges(&self.attributes, cost, &secret, now);
             let ask = |charge: &Charge<'_>| charge.ask(Op::Take);
-            memory.decide(&charges.iter().map(ask).collect::<Vec<_>>(), now).map(|o| o.allowed)
+            memory.decide(&charges.iter().map(ask).collect(), now).map(|o| o.allowed)
         };
         passes(Some(self.cost)) == Ok(true) && passes(None) == Ok(false)
     }

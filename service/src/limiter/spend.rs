@@ -169,7 +169,8 @@ impl Limiter {
             let (end, held) = (reply.end, ask.tokens);
             if end > Timestamp::ZERO {
                 let op = if passes { Op::Settle { end, held } } else { Op::Release { end } };
-                let ended = self.shared.local.decide_on(&[Ask { op, ..*ask }], || self.store.now());
+                let ended =
+                    self.shared.local.decide_on(&[Ask { op, ..*ask }].into(), || self.store.now());
                 // Where the window is over by now, the hold went with it.
                 if let Some(ended) = ended.ok().and_then(|ended| ended.replies.first().copied()) {
                     (reply.left, reply.full_in) = (ended.left, ended.full_in);
@@ -284,14 +285,7 @@ fn enforces(charge: &Charge<'_>) -> bool {
 }
 
 fn open(charge: &Charge<'_>) -> Reply {
-    let left = charge.numbers.capacity();
-    Reply { allowed: true, left, wait: Wait::None, full_in: Micros::ZERO, end: Timestamp::ZERO }
+    Reply::bare(true, charge.numbers.capacity(), Wait::None)
 }
 
-const CLOSED: Reply = Reply {
-    allowed: false,
-    left: Tokens::ZERO,
-    wait: Wait::For(CLOSED_WAIT),
-    full_in: Micros::ZERO,
-    end: Timestamp::ZERO,
-};
+const CLOSED: Reply = Reply::bare(false, Tokens::ZERO, Wait::For(CLOSED_WAIT));

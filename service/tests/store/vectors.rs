@@ -137,7 +137,11 @@ impl Model {
         if let Some(ask) = spoilt {
             return Err(Undecided::BadState { ask });
         }
-        decide(&mut self.counters, check, now).map_err(|Stale| Undecided::Stale)
+        let mut outcome =
+            decide(&mut self.counters, check, now).map_err(|Stale| Undecided::Stale)?;
+        // The script does not tell of what is booked yet.
+        outcome.replies.iter_mut().for_each(|reply| reply.booked = [Tokens::ZERO; 2]);
+        Ok(outcome)
     }
 
     fn bytes(&self, key: &Key) -> Option<Vec<u8>> {

@@ -79,7 +79,7 @@ fn encoded(case: Case) -> Vec<u8> {
         }
     }
     let mut one = One(Counter::default());
-    let check = [ask(1, case.algorithm.terms(PLENTY))];
+    let check = [ask(1, case.algorithm.terms(PLENTY))].into();
     // The window of the bench has no end, so no instant is stale.
     case.times().for_each(|now| drop(decide(&mut one, &check, now)));
     let mut bytes = Vec::new();

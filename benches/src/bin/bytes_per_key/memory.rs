@@ -31,7 +31,7 @@ pub(super) fn child(argument: &str) -> Result<(), Box<dyn Error>> {
     let before = resident_bytes()?;
     for now in case.times() {
         for number in 0..KEYS {
-            memory.decide(&[ask(number, terms)], now).map_err(|_| "the window ended")?;
+            memory.decide(&[ask(number, terms)].into(), now).map_err(|_| "the window ended")?;
         }
     }
     let after = resident_bytes()?;

@@ -4,16 +4,16 @@
 //! the number of its asks u16 and the asks; an ask is the place of its key in KEYS u16 (from 1),
 //! algorithm u8, operation u8, shadow u8, tokens u64, horizon u64, capacity u64, three more
 //! terms u64; holds and what follows them add end (or 0), lasting (or held) and quantum, u64.
-//! Answer: version u8, status u8, now u64, generation u64; a check is status u8 and the index
-//! u16 of an unreadable counter's ask; where it was decided, an ask is u8 (1 fits, 2 wait,
-//! 4 never), left u64, wait u64, full in u64, hold end u64.
+//! Answer: version u8, status u8, now u64, generation u64; a check that was decided is the bytes of
+//! its `Outcome`, one that was not is status u8 (2 stale, 3 unreadable) and u16 the index of the
+//! ask whose counter is unreadable.
 
 use std::collections::HashMap;
 use std::io::Write as _;
 
-use sluicegate_limits::counter::{Op, Terms, Wait};
-use sluicegate_limits::decide::{Ask, Key, Outcome, Reply};
-use sluicegate_limits::time::{Micros, Timestamp, Tokens};
+use sluicegate_limits::counter::{Op, Terms};
+use sluicegate_limits::decide::{Ask, BadAnswer, Key, Outcome};
+use sluicegate_limits::time::Timestamp;
 
 /// The version of input and answer that this module and the script speak.
 const VERSION: u8 = 1;
@@ -151,6 +151,7 @@ fn terms_words(terms: &Terms) -> (u8, [u64; 4]) {
             (3, [limit.get(), first.get(), second.get(), third.get()])
         }
         Terms::Concurrency { limit } => (4, [limit.get(), 0, 0, 0]),
+        Terms::Penalty { after, within, block } => (5, [after.get(), within.get(), block.get(), 0]),
     }
 }
 
@@ -165,6 +166,7 @@ fn op_words(op: &Op) -> (u8, Option<[u64; 3]>) {
         Op::Release { end } => (4, Some([end.get(), 0, 0])),
         Op::Settle { end, held } => (5, Some([end.get(), held.get(), 0])),
         Op::Reset => (6, Some([0, 0, 0])),
+        Op::Strike => (7, None),
     }
 }
 
@@ -201,30 +203,18 @@ impl Reader<'_> {
         check: &[Ask],
         now: Timestamp,
     ) -> Result<Result<Outcome, Undecided>, Unreadable> {
-        let status = self.byte()?;
-        let ask = usize::from(u16::from_le_bytes(self.take()?));
-        let allowed = match status {
-            0 | 1 => status == 1,
-            2 => return Ok(Err(Undecided::Stale)),
-            3 => return Ok(Err(Undecided::BadState { ask })),
-            _ => return Err(Unreadable),
-        };
-        let replies = check.iter().map(|_| self.reply()).collect::<Result<_, _>>()?;
-        Ok(Ok(Outcome { allowed, now, replies }))
+        if let Some(status @ (2 | 3)) = self.0.first() {
+            let (_, ask) = (self.byte()?, u16::from_le_bytes(self.take()?));
+            let bad = Undecided::BadState { ask: ask.into() };
+            return Ok(Err(if *status == 2 { Undecided::Stale } else { bad }));
+        }
+        let outcome = Outcome::decode(&mut self.0, now)?;
+        if outcome.replies.len() == check.len() { Ok(Ok(outcome)) } else { Err(Unreadable) }
     }
+}
 
-    fn reply(&mut self) -> Result<Reply, Unreadable> {
-        let word = self.byte()?;
-        let left = Tokens::new(self.number()?);
-        let wait = Micros::new(self.number()?);
-        let wait = match word >> 1 {
-            0 => Wait::None,
-            1 => Wait::For(wait),
-            2 => Wait::Never,
-            _ => return Err(Unreadable),
-        };
-        let full_in = Micros::new(self.number()?);
-        let end = Timestamp::new(self.number()?);
-        Ok(Reply { allowed: word & 1 == 1, left, wait, full_in, end })
+impl From<BadAnswer> for Unreadable {
+    fn from(_: BadAnswer) -> Self {
+        Self
     }
 }

@@ -65,7 +65,7 @@ local function decide(asks, number)
       if ask.fits then ask.granted = apply(ask.counter, ask) end
     end
   end
-  out[#out + 1] = pack('<BI2', allowed and ALLOWED or DENIED, 0)
+  out[#out + 1] = pack('<BI2', allowed and ALLOWED or DENIED, #asks)
   for i = 1, #asks do
     local ask = asks[i]
     local c, wait = ask.counter, ask.wait

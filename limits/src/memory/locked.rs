@@ -1,0 +1,73 @@
+//! What one check uses of the store in the process, while it is locked.
+
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use super::{Shard, Slots, number, shard_of};
+use crate::counter::Counter;
+use crate::decide::{Ask, Counters, Key, Record};
+
+/// The locked shards of one check.
+pub(super) struct Locked<'a> {
+    pub(super) shards: SmallVec<[(usize, MutexGuard<'a, Shard>); 4]>,
+    /// Locked where a key is new.
+    pub(super) overflow: Option<MutexGuard<'a, Slots>>,
+    /// The overflow keys that this check uses.
+    pub(super) shared: Vec<Key>,
+    /// Stands in for a counter of a shard that was not locked; `lock` leaves none out.
+    pub(super) spare: Counter,
+    /// How many records there are in all, and how many there may be.
+    pub(super) records: &'a AtomicUsize,
+    pub(super) max_records: usize,
+}
+
+/// A store of the one counter that was looked up already.
+pub(super) struct One<'a>(pub(super) &'a mut Counter);
+
+impl Counters for One<'_> {
+    fn counter(&mut self, _: &Ask) -> &mut Counter {
+        self.0
+    }
+}
+
+impl Locked<'_> {
+    pub(super) fn shard(&mut self, key: Key) -> Option<&mut Shard> {
+        let wanted = shard_of(key);
+        self.shards.iter_mut().find(|(number, _)| *number == wanted).map(|(_, shard)| &mut **shard)
+    }
+}
+
+impl Counters for Locked<'_> {
+    fn counter(&mut self, ask: &Ask) -> &mut Counter {
+        let number = number(ask.key);
+        let slot = match &mut self.overflow {
+            Some(overflow) if self.shared.contains(&ask.key) => overflow.get_mut(&number),
+            _ => {
+                // As `shard` does, which borrows all of `self`.
+                let wanted = shard_of(ask.key);
+                let mut shards = self.shards.iter_mut();
+                let shard = shards.find(|(number, _)| *number == wanted);
+                shard.and_then(|(_, shard)| shard.slots.get_mut(&number))
+            }
+        };
+        slot.map_or(&mut self.spare, |slot| &mut slot.counter)
+    }
+
+    fn record(&mut self, id: &Key) -> Option<&mut Option<Record>> {
+        let (records, most) = (self.records, self.max_records);
+        let shard = self.shard(*id)?;
+        match shard.records.entry(number(*id)) {
+            Entry::Occupied(place) => Some(place.into_mut()),
+            Entry::Vacant(place) => {
+                if records.fetch_add(1, Relaxed) >= most {
+                    records.fetch_sub(1, Relaxed);
+                    return None;
+                }
+                Some(place.insert(None))
+            }
+        }
+    }
+}
