@@ -30,9 +30,12 @@ pub const SCRIPT: &str = concat!(
     include_str!("valkey/script/token_bucket.lua"),
     include_str!("valkey/script/sliding_window.lua"),
     include_str!("valkey/script/aligned_window.lua"),
+    include_str!("valkey/script/penalty.lua"),
     include_str!("valkey/script/bytes.lua"),
     include_str!("valkey/script/counter.lua"),
-    include_str!("valkey/script/decide.lua"),
+    include_str!("valkey/script/check.lua"),
+    include_str!("valkey/script/once.lua"),
+    include_str!("valkey/script/call.lua"),
 );
 
 /// Checks of one core that may wait; more are refused.

@@ -24,9 +24,9 @@ async fn decide(
     checks: &[Check],
     msetex: bool,
 ) -> Vec<Result<Outcome, Undecided>> {
-    let packed = pack(checks.iter().map(|check| &**check), msetex);
+    let packed = pack(checks.iter(), msetex);
     let answer = eval(link, &packed, b"").await.expect("the script answers");
-    match unpack(&answer, checks.iter().map(|check| &**check)).expect("a readable answer") {
+    match unpack(&answer, checks.iter()).expect("a readable answer") {
         Answer::Decided { checks, .. } => checks,
         Answer::Late { .. } => panic!("late without a deadline"),
     }
@@ -47,8 +47,8 @@ fn another_version_is_an_error_before_any_write() {
     let server = ValkeyServer::start(&[]);
     run(async {
         let mut link = direct(&server).await;
-        let check = vec![take(1, 5)];
-        let mut packed = pack([check.as_slice()].into_iter(), true);
+        let check = Check::from(vec![take(1, 5)]);
+        let mut packed = pack([&check].into_iter(), true);
         packed.input[0] = 2;
         let error = eval(&mut link, &packed, b"").await.expect_err("an unknown version");
         assert!(error.to_string().contains("version 2"), "{error}");
@@ -61,17 +61,17 @@ fn a_late_call_writes_nothing_and_tells_the_time() {
     let server = ValkeyServer::start(&[]);
     run(async {
         let mut link = direct(&server).await;
-        let check = vec![take(1, 5)];
-        let packed = pack([check.as_slice()].into_iter(), true);
+        let check = Check::from(vec![take(1, 5)]);
+        let packed = pack([&check].into_iter(), true);
         let past = 1_000_u64.to_le_bytes();
         let answer = eval(&mut link, &packed, &past).await.expect("the script answers");
-        let answer = unpack(&answer, [check.as_slice()].into_iter()).expect("a readable answer");
+        let answer = unpack(&answer, [&check].into_iter()).expect("a readable answer");
         let Answer::Late { now } = answer else { panic!("{answer:?}") };
         assert!(now > Timestamp::new(1_700_000_000_000_000));
         assert!(is_empty(&mut link).await);
         let future = (now.get() + 60_000_000).to_le_bytes();
         let answer = eval(&mut link, &packed, &future).await.expect("the script answers");
-        let answer = unpack(&answer, [check.as_slice()].into_iter()).expect("a readable answer");
+        let answer = unpack(&answer, [&check].into_iter()).expect("a readable answer");
         assert!(matches!(answer, Answer::Decided { .. }), "{answer:?}");
     });
 }

@@ -1,22 +1,31 @@
 //! Random traces: instants, and batches of checks over a few counters.
 
+mod form;
+mod reservation;
+
 use fastrand::Rng;
-use sluicegate_limits::counter::{Op, Rate, Terms, Wait};
-use sluicegate_limits::decide::{Ask, Check, Key, Outcome};
+use form::Form;
+use reservation::{Reservation, key};
+use sluicegate_limits::counter::{Op, Terms, Wait};
+use sluicegate_limits::decide::{Ask, Check, Key, Outcome, SETTLE_GRACE};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
-/// Counters in one trace.
-const KEYS: usize = 6;
+/// Limits in one trace.
+const LIMITS: usize = 6;
 /// Hold ends that are remembered for a counter.
 const ENDS: usize = 24;
+/// Reservations that are remembered.
+const RESERVATIONS: usize = 6;
 const START: u64 = 1_800_000_000_000_000;
-const LEASE: u64 = 10_000_000;
+/// The longest hold.
+const LONGEST: u64 = 10_000_000;
 
 /// A world of a few limits whose clock and numbers move.
 pub(crate) struct Trace {
     rng: Rng,
     now: u64,
     limits: Vec<Limit>,
+    reservations: Vec<Reservation>,
     /// Instants at which an answer said that something changes.
     moments: Vec<u64>,
 }
@@ -24,27 +33,29 @@ pub(crate) struct Trace {
 struct Limit {
     key: Key,
     form: Form,
+    /// The counter of its strikes, and its penalty.
+    penalty: (Key, Form),
     /// Ends that were granted, newest last.
     ends: Vec<u64>,
     quantum: u64,
 }
 
-/// Terms without edges.
-#[derive(Clone, Copy)]
-enum Form {
-    Fixed(Terms),
-    Aligned { limit: u64, window: u64 },
-}
-
 impl Trace {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let limits = (0..KEYS).map(|_| Limit::new(&mut rng)).collect();
-        Self { now: START + rng.u64(0..LEASE), limits, rng, moments: Vec::new() }
+        let limits = (0..LIMITS).map(|_| Limit::new(&mut rng)).collect();
+        let (now, moments) = (START + rng.u64(0..LONGEST), Vec::new());
+        Self { now, limits, reservations: Vec::new(), rng, moments }
     }
 
+    /// The counters.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        self.limits.iter().map(|limit| limit.key).collect()
+        self.limits.iter().flat_map(|limit| [limit.key, limit.penalty.0]).collect()
+    }
+
+    /// The names of records that checks may be about.
+    pub(crate) fn ids(&self) -> Vec<Key> {
+        self.reservations.iter().map(|reservation| reservation.id).collect()
     }
 
     /// Moves the clock and sometimes a limit, and answers the next batch.
@@ -68,21 +79,24 @@ impl Trace {
             let place = rng.usize(0..self.limits.len());
             self.limits[place].form = Form::random(rng);
         }
+        if rng.u32(0..80) == 0 {
+            let place = rng.usize(0..self.limits.len());
+            self.limits[place].penalty.1 = Form::penalty(rng);
+        }
         let checks = rng.usize(1..4);
         (Timestamp::new(self.now), (0..checks).map(|_| self.check()).collect())
     }
 
     /// Remembers what was granted, so that later operations can be about it.
     pub(crate) fn learn(&mut self, check: &Check, outcome: &Outcome) {
+        let now = outcome.now.get();
         for (ask, reply) in check.iter().zip(&outcome.replies) {
-            let limit = self.limits.iter_mut().find(|limit| limit.key == ask.key);
-            let limit = limit.expect("the ask is about a limit of this trace");
-            let now = outcome.now.get();
             self.moments.push(now + reply.full_in.get());
             if let Wait::For(wait) = reply.wait {
                 self.moments.push(now + wait.get());
             }
-            if reply.end > Timestamp::ZERO {
+            let limit = self.limits.iter_mut().find(|limit| limit.key == ask.key);
+            if let Some(limit) = limit.filter(|_| reply.end > Timestamp::ZERO) {
                 self.moments.push(reply.end.get());
                 limit.ends.push(reply.end.get());
                 if limit.ends.len() > ENDS {
@@ -90,21 +104,66 @@ impl Trace {
                 }
             }
         }
+        if let Some(reservation) = Reservation::of(check, outcome, &mut self.rng) {
+            if self.reservations.len() == RESERVATIONS {
+                let place = self.rng.usize(0..RESERVATIONS);
+                self.reservations.remove(place);
+            }
+            self.reservations.push(reservation);
+        }
+        if let Some(reservation) = self.rng.choice(&self.reservations) {
+            let graces = self.rng.u64(1..4);
+            self.moments.push(reservation.last_end() + graces * SETTLE_GRACE.get());
+        }
     }
 
     fn check(&mut self) -> Check {
+        let rng = &mut self.rng;
         // Edges that were computed a little too early or too late are stale.
-        let skew = if self.rng.u32(0..50) == 0 { self.rng.u64(0..3_000_000_000) } else { 0 };
-        let seen = if self.rng.bool() { self.now + skew } else { self.now - skew };
-        let asks = self.rng.usize(0..4) + usize::from(self.rng.u8(0..20) != 0);
-        (0..asks).map(|_| self.ask(seen)).collect()
+        let skew = if rng.u32(0..50) == 0 { rng.u64(0..3_000_000_000) } else { 0 };
+        let seen = if rng.bool() { self.now + skew } else { self.now - skew };
+        if rng.u32(0..3) == 0 && !self.reservations.is_empty() {
+            let place = rng.usize(0..self.reservations.len());
+            let limits = &self.limits;
+            return self.reservations[place].check(rng, LONGEST, |ask| {
+                let limit = limits.iter().find(|limit| limit.key == ask.key);
+                limit.into_iter().for_each(|limit| ask.terms = limit.form.terms(seen));
+            });
+        }
+        let charges = rng.usize(0..4) + usize::from(rng.u8(0..20) != 0);
+        let mut asks: Vec<Ask> = (0..charges).flat_map(|_| self.charge(seen)).collect();
+        if self.rng.u32(0..60) == 0 {
+            empty_a_window(&mut asks, self.rng.bool());
+        }
+        asks.into()
     }
 
-    fn ask(&mut self, seen: u64) -> Ask {
+    /// What one limit asks: its ask and mostly, in this order, that of its penalty.
+    fn charge(&mut self, seen: u64) -> Vec<Ask> {
+        let place = self.rng.usize(0..self.limits.len());
+        let main = self.ask(place, seen);
         let rng = &mut self.rng;
-        let place = rng.usize(0..self.limits.len());
+        let (key, form) = self.limits[place].penalty;
+        let op = match (rng.u32(0..40), main.op) {
+            (0, _) => Op::Reset,
+            (1, _) => Op::Take,
+            (_, Op::Look) => Op::Look,
+            _ => Op::Strike,
+        };
+        let strike = Ask { key, terms: form.terms(seen), op, tokens: Tokens::ONE, ..main };
+        match rng.u32(0..20) {
+            0..8 => vec![main],
+            8 => vec![strike],
+            9 => vec![strike, main],
+            _ => vec![main, strike],
+        }
+    }
+
+    fn ask(&mut self, place: usize, seen: u64) -> Ask {
+        let rng = &mut self.rng;
         let limit = &self.limits[place];
-        let capacity = limit.form.terms(seen).capacity().get();
+        let terms = limit.form.terms(seen);
+        let capacity = terms.capacity().get();
         let tokens = match rng.u32(0..40) {
             0 => 0,
             1 => capacity,
@@ -113,12 +172,13 @@ impl Trace {
             4..15 => rng.u64(0..=capacity / 4),
             _ => rng.u64(1..4),
         };
-        let horizon = if rng.u32(0..30) == 0 { rng.u64(0..LEASE) } else { LEASE + LEASE / 16 };
+        let horizon =
+            if rng.u32(0..30) == 0 { rng.u64(0..LONGEST) } else { LONGEST + LONGEST / 16 };
         Ask {
             key: limit.key,
             limit_id: 0,
             max_keys: u64::MAX,
-            terms: limit.form.terms(seen),
+            terms,
             op: limit.op(rng, self.now),
             tokens: Tokens::new(tokens),
             shadow: rng.u32(0..6) == 0,
@@ -129,17 +189,15 @@ impl Trace {
 
 impl Limit {
     fn new(rng: &mut Rng) -> Self {
-        let mut hash = [0; 16];
-        rng.fill(&mut hash);
         let quantum = [0, 1, 1_000, 625_000][rng.usize(0..4)];
-        let key = Key { partition: rng.u8(..), hash };
-        Self { key, form: Form::random(rng), ends: Vec::new(), quantum }
+        let penalty = (key(rng), Form::penalty(rng));
+        Self { key: key(rng), form: Form::random(rng), penalty, ends: Vec::new(), quantum }
     }
 
     fn op(&self, rng: &mut Rng, now: u64) -> Op {
         let known = rng.choice(&self.ends).copied().unwrap_or(now + 5_000);
         let end = Timestamp::new(if rng.u32(0..10) == 0 { known + 1 } else { known });
-        let lasting = Micros::new(rng.u64(0..=LEASE));
+        let lasting = Micros::new(rng.u64(0..=LONGEST));
         let quantum = Micros::new(self.quantum);
         match rng.u32(0..100) {
             0..10 => Op::Look,
@@ -155,63 +213,11 @@ impl Limit {
     }
 }
 
-impl Form {
-    fn random(rng: &mut Rng) -> Self {
-        let limit = match rng.u32(0..10) {
-            0 => 0,
-            1..4 => rng.u64(1..10),
-            4..6 => rng.u64(1..65),
-            6..9 => rng.u64(65..5_000),
-            _ => rng.u64(1..1_000_000_000_000_000),
-        };
-        let window = match rng.u32(0..4) {
-            0 => rng.u64(1..1_000) * 1_000,
-            1 => rng.u64(1..60) * 1_000_000,
-            2 => rng.u64(1..60) * 60_000_000,
-            _ => rng.u64(1..=366) * 86_400_000_000,
-        };
-        let tokens = Tokens::new(limit);
-        match rng.u32(0..4) {
-            0 => Self::Fixed(match rate(limit, window) {
-                Some(rate) => {
-                    Terms::TokenBucket { rate, burst: Tokens::new(limit * rng.u64(1..3)) }
-                }
-                None => Terms::Concurrency { limit: tokens },
-            }),
-            1 => Self::Fixed(Terms::SlidingWindow { limit: tokens, window: Micros::new(window) }),
-            2 => Self::Aligned { limit, window },
-            _ => Self::Fixed(Terms::Concurrency { limit: tokens }),
+/// Makes this window or the next one of every ask with edges one of no length.
+fn empty_a_window(asks: &mut [Ask], this: bool) {
+    for ask in asks {
+        if let Terms::AlignedWindow { edges: [first, second, third], .. } = &mut ask.terms {
+            *second = if this { *first } else { *third };
         }
     }
-
-    fn terms(self, now: u64) -> Terms {
-        match self {
-            Self::Fixed(terms) => terms,
-            Self::Aligned { limit, window } => {
-                let start = now - now % window;
-                let edges = [start, start + window, start + 2 * window].map(Timestamp::new);
-                Terms::AlignedWindow { limit: Tokens::new(limit), edges }
-            }
-        }
-    }
-}
-
-/// The finest tick in which `limit` tokens a `window` µs are exact, as the compiler of limits
-/// chooses it; none where refilling would take a hundred years or no tick fits.
-fn rate(limit: u64, window: u64) -> Option<Rate> {
-    let century = 100 * 366 * 86_400_000_000_u64;
-    if limit == 0 || 2 * window > century {
-        return None;
-    }
-    [1, 1_000, 1_000_000].into_iter().find_map(|tick| {
-        let ticks = window.is_multiple_of(tick).then_some(window / tick)?;
-        let common = gcd(limit, ticks);
-        let (tokens, ticks) = (limit / common, ticks / common);
-        let fits = u128::from(tokens) * u128::from(ticks) <= 1 << 52;
-        fits.then_some(Rate { tick: Micros::new(tick), tokens, ticks })
-    })
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sluicegate_limits::decide::{Ask, Check};
+use sluicegate_limits::decide::Check;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
@@ -109,7 +109,7 @@ impl Driver {
     /// the breaker.
     async fn serve(&mut self, batch: Vec<Job>) -> Option<Probing> {
         let deadline = batch.iter().map(|job| job.deadline).max()?;
-        let checks: Vec<&[Ask]> = batch.iter().map(|job| &*job.check).collect();
+        let checks: Vec<&Check> = batch.iter().map(|job| &job.check).collect();
         let outcome = self.call(&checks, deadline).await;
         self.node.count_call(batch.len());
         match outcome {
@@ -158,7 +158,7 @@ impl Driver {
     }
 
     /// One call before `deadline`, connecting included.
-    async fn call(&mut self, checks: &[&[Ask]], deadline: Instant) -> Result<Answer, StoreError> {
+    async fn call(&mut self, checks: &[&Check], deadline: Instant) -> Result<Answer, StoreError> {
         let Ok(ready) = timeout_at(deadline.into(), self.connect()).await else {
             return Err(StoreError::Timeout);
         };
@@ -172,7 +172,7 @@ impl Driver {
 
     async fn exchange(
         &mut self,
-        checks: &[&[Ask]],
+        checks: &[&Check],
         deadline: Instant,
     ) -> Result<Answer, StoreError> {
         let Some(open) = &mut self.connection else {
@@ -201,7 +201,7 @@ impl Driver {
         }
     }
 
-    fn read(&self, bytes: &[u8], checks: &[&[Ask]]) -> Result<Answer, StoreError> {
+    fn read(&self, bytes: &[u8], checks: &[&Check]) -> Result<Answer, StoreError> {
         let arrived = clock::instant();
         let answer = unpack(bytes, checks.iter().copied())
             .map_err(|_| StoreError::Refused("the script's answer cannot be read".into()))?;

@@ -5,13 +5,15 @@
 local function need(tag)
   if tag == BUCKET then bucket = bucket or build_bucket()
   elseif tag == SLIDING then sliding = sliding or build_sliding()
-  elseif tag == ALIGNED then aligned = aligned or build_aligned() end
+  elseif tag == ALIGNED then aligned = aligned or build_aligned()
+  elseif tag == PENALTY then penalty = penalty or build_penalty() end
 end
 
 -- A counter with room for all its fields, so that the table never grows.
 local function new_counter(stored, tag, list, a, b, window)
   return { stored = stored, tag = tag, holds = list, window = window, anchor = a, taken = b,
-    last = a, used = b, check = 0, asked = 0, dirty = false, fresh_ask = false, fresh_in = 0 }
+    last = a, used = b, blocked = 0, check = 0, asked = 0, dirty = false, fresh_ask = false,
+    fresh_in = 0 }
 end
 
 -- Reads the bytes of a counter; false where this version cannot.
@@ -25,6 +27,8 @@ local function decode(raw)
     if pairs_left < 1 or pairs_left > 257 then return false end
   elseif tag == BUCKET or tag == ALIGNED then
     if pairs_left ~= 1 then return false end
+  elseif tag == PENALTY then
+    if count > 0 or pairs_left ~= 2 then return false end
   elseif tag ~= CONCURRENCY or pairs_left ~= 0 then
     return false
   end
@@ -41,7 +45,13 @@ local function decode(raw)
     window = { opening = a, total = b, bytes = raw, from = from, to = size + 1, tail = {},
       first = 1 }
   end
-  return new_counter(true, tag, list, a, b, window)
+  local c = new_counter(true, tag, list, a, b, window)
+  if tag == PENALTY then
+    local blocked, rest = unpack('<I8I8', raw, from)
+    if rest ~= 0 then return false end
+    c.blocked = blocked
+  end
+  return c
 end
 
 local function pack_pairs(list, first)
@@ -61,6 +71,9 @@ local function encode(c)
       return c.taken > 0 and pack('<BBI8I8', head, 0, c.anchor, c.taken) or nil
     elseif tag == ALIGNED then
       return c.used > 0 and pack('<BBI8I8', head, 0, c.last, c.used) or nil
+    elseif tag == PENALTY then
+      return (c.used > 0 or c.blocked > 0)
+        and pack('<BBI8I8I8I8', head, 0, c.last, c.used, c.blocked, 0) or nil
     elseif tag == CONCURRENCY or w.total == 0 then
       return nil
     end

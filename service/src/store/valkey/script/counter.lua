@@ -1,7 +1,5 @@
 -- counters: what is done to one, whatever its algorithm
 
-local LOOK, TAKE, HOLD, EXTEND, RELEASE, SETTLE, RESET = 0, 1, 2, 3, 4, 5, 6
-
 -- Tokens left now, and how long until all are back if nobody takes.
 local function state(c, terms)
   local tag = c.tag
@@ -12,7 +10,8 @@ local function state(c, terms)
     left, full_at = minus(terms.limit, holds.held(list, now)), holds.last_end(list)
   elseif tag == BUCKET then left, full_at = bucket.state(c, terms)
   elseif tag == SLIDING then left, full_at = sliding.state(c, terms)
-  else left, full_at = aligned.state(c, terms) end
+  elseif tag == ALIGNED then left, full_at = aligned.state(c, terms)
+  else left, full_at = penalty.state(c, terms) end
   return left, minus(capped(full_at), now)
 end
 
@@ -41,8 +40,8 @@ local function fold(c, terms)
   end
 end
 
--- Gives the ledger the form of the terms. What another algorithm counted is booked now. Answers
--- whether there was anything.
+-- Gives the ledger the form of the terms. What another algorithm counted is booked now; a penalty
+-- neither takes over tokens nor holds, nor leaves any. Answers whether there was anything.
 local function convert(c, terms)
   local used = 0
   if c.tag == BUCKET then used = c.taken
@@ -55,6 +54,8 @@ local function convert(c, terms)
   elseif c.tag == ALIGNED then
     local _, last = aligned.current(terms)
     c.last, c.used = last, 0
+  elseif c.tag == PENALTY then
+    c.last, c.used, c.blocked, c.holds = 0, 0, 0, nil
   end
   book(c, terms, used)
   return changed
@@ -73,6 +74,8 @@ local function rebase(c, terms)
     changed = sliding.rebase(c.window) or changed
   elseif c.tag == ALIGNED then
     changed = aligned.rebase(c, terms) or changed
+  elseif c.tag == PENALTY then
+    changed = penalty.rebase(c, terms) or changed
   end
   if c.holds then changed = holds.cut(c.holds, capped(now + terms.horizon)) or changed end
   if changed then c.dirty, c.fresh_ask = true, terms end
@@ -107,6 +110,7 @@ end
 -- Whether the operation would pass, and the wait until it would. A pure look.
 local function mark(c, ask, n)
   local op = ask.op
+  if ask.tag == PENALTY and op ~= RESET then return penalty.mark(c) end
   if op == LOOK or op == TAKE then return room(c, ask, n) end
   if op == HOLD then
     local fits, wait = room(c, ask, n)
@@ -151,7 +155,10 @@ end
 -- Carries the operation out. Answers as `apply_to_holds`.
 local function apply(c, ask)
   local op, n, granted = ask.op, ask.tokens, 0
-  if op == LOOK or (n == 0 and op ~= SETTLE and op ~= RESET) then return 0 end
+  if op ~= RESET then
+    if op == LOOK or op == STRIKE or ask.tag == PENALTY then return 0 end
+    if n == 0 and op ~= SETTLE then return 0 end
+  end
   fold(c, ask)
   if op == TAKE then book(c, ask, n)
   elseif op == RESET then c.tag, c.holds, c.window = CONCURRENCY, nil, nil

@@ -1,7 +1,6 @@
 -- the call: reads, decides, writes
 
 local VERSION, MSETEX, OK, LATE = 1, 1, 0, 1
-local DENIED, ALLOWED, STALE, BAD = 0, 1, 2, 3
 local MOST_KEYS_PER_WRITE, DAY_SECONDS = 1000, 86400
 
 local input = ARGV[3]
@@ -19,7 +18,7 @@ if ARGV[2] ~= '' and now > unpack('<I8', ARGV[2]) then
   return pack('<BBI8I8', VERSION, LATE, now, 0)
 end
 
-local stored = redis.call('MGET', spread(KEYS))
+stored = redis.call('MGET', spread(KEYS))
 local generation = stored[1] and #stored[1] == 8 and unpack('<I8', stored[1])
 local counters = { false } -- by place in KEYS, each decoded once; false where it cannot be
 
@@ -29,7 +28,7 @@ local function read_ask()
   local place, tag, op, shadow, tokens, horizon, limit, first, second, third, next_at =
     unpack('<I2BBBI8I8I8I8I8I8', input, at)
   local hold_end, lasting, quantum
-  if op >= HOLD then
+  if op >= HOLD and op < STRIKE then
     holds = holds or build_holds()
     hold_end, lasting, quantum, next_at = unpack('<I8I8I8', input, next_at)
   end
@@ -46,45 +45,14 @@ local function read_ask()
     granted = 0 }
 end
 
-local out = { '' } -- the header comes last, as it tells the generation
-
--- Looks at every ask, takes all or nothing, answers the state after. `number` is the check's.
-local function decide(asks, number)
-  local allowed = true
-  for i = 1, #asks do
-    local ask = asks[i]
-    local c = ask.counter
-    rebase(c, ask)
-    local needs_room = ask.op <= HOLD and c.check == number
-    ask.fits, ask.wait = mark(c, ask, needs_room and c.asked or ask.tokens)
-    allowed = allowed and (ask.fits or ask.shadow)
-  end
-  if allowed then
-    for i = 1, #asks do
-      local ask = asks[i]
-      if ask.fits then ask.granted = apply(ask.counter, ask) end
-    end
-  end
-  out[#out + 1] = pack('<BI2', allowed and ALLOWED or DENIED, #asks)
-  for i = 1, #asks do
-    local ask = asks[i]
-    local c, wait = ask.counter, ask.wait
-    local left, full_in = state(c, ask)
-    if c.fresh_ask == ask then c.fresh_in = full_in end
-    local word = ask.fits and 1 or wait == NEVER and 4 or 2
-    if wait == NEVER then wait = 0 end
-    out[#out + 1] = pack('<BI8I8I8I8', word, left, wait, full_in, ask.granted)
-  end
-end
-
 for number = 1, checks do
-  local asks, count, stale, bad = {}, nil, false, nil
-  count, at = unpack('<I2', input, at)
+  local asks, record_at, count, stale, bad = {}, 0, 0, false, nil
+  record_at, count, at = unpack('<I2I2', input, at)
   for i = 1, count do
     local ask = read_ask()
-    local c = ask.counter
+    local c, tag = ask.counter, ask.tag
     asks[i] = ask
-    if ask.tag == ALIGNED and (now < ask.first or now >= ask.third) then stale = true end
+    if tag == ALIGNED and (now < ask.first or now >= ask.third) then stale = true end
     if not c then
       bad = bad or i - 1
     elseif ask.op <= HOLD then
@@ -93,8 +61,14 @@ for number = 1, checks do
       c.asked = capped(c.asked + ask.tokens)
     end
   end
-  if stale then out[#out + 1] = pack('<BI2', STALE, 0)
-  elseif bad then out[#out + 1] = pack('<BI2', BAD, bad)
+  if record_at > 0 then
+    once = once or build_once()
+    if once.at_place(record_at) == false then bad = bad or count end
+  end
+  if stale or bad then
+    parts = parts + 1
+    out[parts] = pack('<BI2', stale and STALE or BAD, bad or 0)
+  elseif record_at > 0 then once.run(asks, number, record_at)
   else decide(asks, number) end
 end
 
@@ -107,22 +81,29 @@ local function seconds_to_live(fresh_in)
 end
 
 local groups, empty = {}, {}
+
+local function write(place, bytes, fresh_in)
+  local seconds = seconds_to_live(fresh_in)
+  local group = groups[seconds]
+  if not group then
+    group = {}
+    groups[seconds] = group
+  end
+  local size = #group
+  group[size + 1], group[size + 2] = KEYS[place], bytes
+end
+
 for place = 2, #KEYS do
   local c = counters[place]
   if c and c.dirty then
     local bytes = encode(c)
-    if bytes then
-      local seconds = seconds_to_live(c.fresh_in)
-      local group = groups[seconds]
-      if not group then
-        group = {}
-        groups[seconds] = group
-      end
-      local size = #group
-      group[size + 1], group[size + 2] = KEYS[place], bytes
-    elseif c.stored then
-      empty[#empty + 1] = KEYS[place]
-    end
+    if bytes then write(place, bytes, c.fresh_in)
+    elseif c.stored then empty[#empty + 1] = KEYS[place] end
+  end
+end
+if once then
+  for place, record in pairs(once.records) do
+    if record and record.dirty then write(place, once.encode(record), record.expiry - now) end
   end
 end
 
@@ -136,10 +117,10 @@ for seconds, group in pairs(groups) do
     for first = 1, #group, MOST_KEYS_PER_WRITE * 2 do
       local last = first + MOST_KEYS_PER_WRITE * 2 - 1
       if last > #group then last = #group end
-      local write = { 'MSETEX', (last - first + 1) / 2, spread(group, first, last) }
-      write[#write + 1] = 'EX'
-      write[#write + 1] = seconds
-      redis.call(spread(write))
+      local command = { 'MSETEX', (last - first + 1) / 2, spread(group, first, last) }
+      command[#command + 1] = 'EX'
+      command[#command + 1] = seconds
+      redis.call(spread(command))
     end
   else
     for i = 1, #group, 2 do redis.call('SET', group[i], group[i + 1], 'EX', seconds) end
@@ -149,3 +130,7 @@ if empty[1] then redis.call('DEL', spread(empty)) end
 
 out[1] = pack('<BBI8I8', VERSION, OK, now, generation)
 return table.concat(out)
+
+end
+
+return run()
