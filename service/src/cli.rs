@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod banner;
 mod check;
 mod explain;
+mod replay;
 mod serve;
 
 /// How a command ends. The one table of exit codes; `docs/settings.md` is tested against it.
@@ -14,7 +15,7 @@ mod serve;
 pub enum Exit {
     /// Yes: served, good, allowed.
     Yes = 0,
-    /// A negative answer: the request would be denied.
+    /// A negative answer: the request would be denied, no line could be replayed.
     No = 1,
     /// The command line was not understood.
     Usage = 2,
@@ -40,6 +41,8 @@ enum Command {
     Check(check::Check),
     /// Explain what the limits do with one request, and why
     Explain(explain::Explain),
+    /// Replay recorded traffic: what the limits would have denied
+    Replay(replay::Replay),
 }
 
 /// The form of what a command prints.
@@ -56,7 +59,7 @@ impl Exit {
     /// Every exit code with what it means.
     pub const TABLE: [(Self, &'static str); 5] = [
         (Self::Yes, "yes: served, good, allowed"),
-        (Self::No, "a negative answer: the request would be denied"),
+        (Self::No, "a negative answer: the request would be denied, no line could be replayed"),
         (Self::Usage, "the command line was not understood"),
         (Self::Unreachable, "the service that was asked cannot be reached"),
         (Self::Configuration, "bad configuration: settings or limits files"),
@@ -85,6 +88,7 @@ pub fn run() -> Exit {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Replay(replay) => replay::run(&replay),
     }
 }
 
