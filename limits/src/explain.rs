@@ -4,19 +4,17 @@
 //! or beside a verdict that the service gave.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::attributes::Attributes;
-use crate::charge::KeySecret;
-use crate::counter::{Counter, Op, Wait};
-use crate::decide::{Key, decide};
+use crate::counter::Wait;
 use crate::matching::{CostFrom, NotApplied, Request};
 use crate::policy::units::window_text;
 use crate::policy::{DEFAULT, Limit, Place, Policy, UNAUTHENTICATED};
 use crate::time::{Timestamp, Tokens};
+use crate::trial::Trial;
 use crate::verdict::Verdict;
 
 /// What a policy does with one request, and why.
@@ -86,30 +84,13 @@ pub fn explain(
     cost: Option<Tokens>,
     now: Timestamp,
 ) -> Explanation {
-    let charges = policy.charges(attributes, cost, &KeySecret::offline(), now);
-    let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
-    let mut counters: HashMap<Key, Counter> = HashMap::new();
-    // The charges were made for this very instant, so they cannot be stale.
-    let replies =
-        decide(&mut counters, &check, now).map(|outcome| outcome.replies).unwrap_or_default();
-    let verdict = Verdict::of(&charges, &replies);
-    let request = policy.request(attributes, cost);
-    let limits = policy.limits().iter().map(|limit| {
-        let decided = charges.iter().zip(&replies).find(|(charge, _)| charge.limit.id == limit.id);
-        let remaining = decided.map(|(_, reply)| reply.left);
-        LimitExplanation::of(limit, &request, Some(Tokens::ZERO), remaining)
-    });
-    Explanation {
-        allowed: verdict.allowed,
-        reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
-        limit_name: verdict.limit_name().map(ToOwned::to_owned),
-        remaining: verdict.remaining().map(Tokens::get),
-        retry_after_ms: verdict.retry_after().map(Wait::to_millis_up),
-        policy_revision: policy.revision().to_owned(),
-        degraded: false,
-        limits: limits.collect(),
-        fresh: true,
-    }
+    // A trial that has just begun takes any instant.
+    let verdict = Trial::new(policy).check(now, attributes, cost);
+    let verdict = verdict.unwrap_or_else(|_| Verdict::of(&[], &[]));
+    let mut explanation = Explanation::of(policy, attributes, cost, &verdict);
+    explanation.fresh = true;
+    explanation.limits.iter_mut().for_each(|limit| limit.used = Some(0));
+    explanation
 }
 
 /// Explains what the limits of the policy have to do with a request that got this verdict, in
@@ -140,6 +121,30 @@ pub fn explain_verdict(
         Some(LimitExplanation::of(limit, &request, used, Some(said.remaining)))
     });
     explained.take(most).collect()
+}
+
+impl Explanation {
+    /// Explains the verdict that the policy gave a request. `cost` is what the caller stated, in
+    /// tokens.
+    #[must_use]
+    pub fn of(
+        policy: &Policy,
+        attributes: &Attributes,
+        cost: Option<Tokens>,
+        verdict: &Verdict,
+    ) -> Self {
+        Self {
+            allowed: verdict.allowed,
+            reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
+            limit_name: verdict.limit_name().map(ToOwned::to_owned),
+            remaining: verdict.remaining().map(Tokens::get),
+            retry_after_ms: verdict.retry_after().map(Wait::to_millis_up),
+            policy_revision: policy.revision().to_owned(),
+            degraded: verdict.degraded,
+            limits: explain_verdict(policy, attributes, cost, verdict, usize::MAX),
+            fresh: false,
+        }
+    }
 }
 
 impl LimitExplanation {

@@ -23,4 +23,5 @@ pub mod memory;
 pub mod explain;
 pub mod headers;
 
+pub mod cases;
 pub mod trial;

@@ -9,7 +9,7 @@ mod numbers;
 pub mod pattern;
 pub mod problem;
 mod rate;
-mod read;
+pub(crate) mod read;
 pub mod source;
 pub mod units;
 pub mod yaml;
@@ -94,8 +94,8 @@ pub struct Limit {
     pub accuracy: Accuracy,
     /// What a denial does.
     pub mode: Mode,
-    /// What it answers while the store does not; `None` leaves it to the request's traffic class.
-    pub on_store_failure: Option<OnStoreFailure>,
+    /// What it answers while the store does not.
+    pub on_store_failure: OnStoreFailure,
     /// How many counters of it the embedded store keeps.
     pub max_keys: u64,
     /// What its denials say instead of `limit_exceeded`.
@@ -175,5 +175,16 @@ impl Policy {
     #[must_use]
     pub fn limits(&self) -> &[Limit] {
         &self.limits
+    }
+
+    /// The attributes that its limits speak of, repeated where several do.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.limits.iter().flat_map(|limit| {
+            let cost = match &limit.cost {
+                CostRule::Attribute(name) => Some(name),
+                CostRule::Endpoint | CostRule::Number(_) => None,
+            };
+            limit.key.iter().chain(cost).map(String::as_str)
+        })
     }
 }

@@ -67,6 +67,12 @@ pub enum Form {
     Day,
     /// A whole number and `%`, from 1 to 100.
     Percent,
+    /// An instant in the form of RFC 3339.
+    Instant,
+    /// Any value that is no list and no map.
+    Scalar,
+    /// A list of such values.
+    List(&'static Form),
     /// One such value, or a list of at most so many.
     OneOrMore(&'static Form, usize),
     /// Any of these.
@@ -193,7 +199,7 @@ pub(crate) const LIMIT_KEYS_LATER: &[&str] = &["when"];
 pub(crate) const ACCURACIES_LATER: &[&str] = &["leased"];
 
 impl Key {
-    const fn new(name: &'static str, about: &'static str, form: Form) -> Self {
+    pub(crate) const fn new(name: &'static str, about: &'static str, form: Form) -> Self {
         Self { name, about, form, of: ALL, needed_by: &[] }
     }
 
@@ -213,7 +219,7 @@ impl Key {
         Self { of, ..self }
     }
 
-    const fn needed_by(self, needed_by: &'static [Algorithm]) -> Self {
+    pub(crate) const fn needed_by(self, needed_by: &'static [Algorithm]) -> Self {
         Self { needed_by, ..self }
     }
 }

@@ -5,7 +5,7 @@ use super::kinds::Algorithm;
 use super::problem::{At, Problems, code, nearest, shown};
 use super::units::{self, InvalidNumber, InvalidWindow, window_text};
 use super::yaml::{Node, Value};
-use crate::time::Micros;
+use crate::time::{Micros, Timestamp};
 
 /// A value and its place.
 #[derive(Clone, Debug)]
@@ -214,6 +214,22 @@ pub(crate) fn time(
     };
     problems.error(at, code, message, &help);
     None
+}
+
+/// An instant in the form of RFC 3339.
+pub(crate) fn instant(
+    node: Node<'_>,
+    what: &str,
+    problems: &mut Problems,
+) -> Option<Spanned<Timestamp>> {
+    let Spanned { at, value } = text(node, what, problems)?;
+    let instant = units::instant(&value).map(|instant| Spanned { at, value: instant });
+    if instant.is_none() {
+        let message = format!("`{}` is not an instant for {what}", shown(&value));
+        let help = "RFC 3339, from 1970 on: 2026-03-14T22:59:59Z";
+        problems.error(at, code::BAD_INSTANT, message, help);
+    }
+    instant
 }
 
 /// One of a few words. `later` are words that a coming version accepts.

@@ -1,6 +1,6 @@
 //! Numbers and windows as the files write them: `1_000_000`, `1m`.
 
-use crate::time::Micros;
+use crate::time::{Micros, Timestamp};
 
 /// The largest limit and burst, in tokens.
 pub const MAX_LIMIT: u64 = 1_000_000_000_000_000;
@@ -82,6 +82,12 @@ pub(crate) fn window(text: &str, (least, most): (Micros, Micros)) -> Result<Micr
     }
 }
 
+/// Reads an instant in the form of RFC 3339; `None` for another form, or one before 1970.
+pub(crate) fn instant(text: &str) -> Option<Timestamp> {
+    let instant: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(instant.as_microsecond()).ok().map(Timestamp::new)
+}
+
 /// A window as the files would write it, in the largest unit that divides it.
 #[must_use]
 pub fn window_text(window: Micros) -> String {
@@ -144,6 +150,20 @@ mod tests {
         }
         for bad in ["", "m", "1", "1M", "1 m", "1.5h", "1h30m", "-1m", "1us", "1min", "01m"] {
             assert!(window(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn instants_are_those_of_rfc_3339_since_1970() {
+        let at = |seconds: u64| Some(Timestamp::new(seconds * 1_000_000));
+        assert_eq!(instant("1970-01-01T00:00:00Z"), at(0));
+        assert_eq!(instant("2026-01-01T00:00:00Z"), at(1_767_225_600));
+        assert_eq!(
+            instant("2026-01-01T01:00:00.5+01:00").map(Timestamp::get).unwrap() % 1_000_000,
+            500_000
+        );
+        for bad in ["", "2026-01-01", "2026-01-01T00:00:00", "1969-12-31T23:59:59Z", "0s", "now"] {
+            assert_eq!(instant(bad), None, "{bad}");
         }
     }
 

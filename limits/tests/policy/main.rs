@@ -11,6 +11,7 @@ mod problems;
 mod shares;
 
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
+use sluicegate_limits::cases::is_case_file;
 use sluicegate_limits::charge::KeySecret;
 use sluicegate_limits::policy::{Compiled, Policy, Problem, SourceFile};
 
@@ -48,8 +49,20 @@ fn request(pairs: &[(&str, &str)]) -> Attributes {
     builder.finish()
 }
 
-/// Every example that people copy, with its name.
+/// Every example that people copy, with its name; not the tests of them.
 fn examples() -> Vec<(String, String)> {
+    let (cases, limits): (Vec<_>, Vec<_>) =
+        example_files().into_iter().partition(|(name, _)| is_case_file(name));
+    assert!(limits.len() >= 3 && !cases.is_empty(), "examples are missing");
+    limits
+}
+
+/// The tests of the examples, with their names.
+fn example_cases() -> Vec<(String, String)> {
+    example_files().into_iter().filter(|(name, _)| is_case_file(name)).collect()
+}
+
+fn example_files() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     let mut all: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -57,6 +70,5 @@ fn examples() -> Vec<(String, String)> {
         .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
         .collect();
     all.sort();
-    assert!(all.len() >= 3, "examples are missing");
     all
 }

@@ -1,8 +1,9 @@
 //! No bytes, however broken, make the compiler panic or answer without a place.
 
-use sluicegate_limits::policy::{Policy, SourceFile};
+use sluicegate_limits::cases::Suite;
+use sluicegate_limits::policy::{Policy, Problem, SourceFile};
 
-use crate::examples;
+use crate::{example_cases, examples, policy};
 
 /// Pieces that YAML and the language give a meaning to.
 const PIECES: &[&str] = &[
@@ -43,38 +44,71 @@ const PIECES: &[&str] = &[
 
 #[test]
 fn twenty_thousand_mutated_files_compile_or_say_why_not() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let examples: Vec<Vec<u8>> =
-        examples().into_iter().map(|(_, text)| text.into_bytes()).collect();
+    let mut rng = seeded();
+    let examples = examples();
     let (mut good, mut bad) = (0, 0);
     for _ in 0..20_000 {
-        let mut bytes = examples[rng.usize(..examples.len())].clone();
-        for _ in 0..rng.usize(1..6) {
-            mutate(&mut bytes, &mut rng);
-        }
-        let file = match SourceFile::from_bytes("m.yaml".into(), bytes) {
-            Ok(file) => file,
-            Err(problem) => {
-                assert!(problem.line >= 1 && problem.column >= 1);
-                bad += 1;
-                continue;
-            }
-        };
-        match Policy::compile(std::slice::from_ref(&file)) {
-            Ok(_) => good += 1,
-            Err(problems) => {
-                assert!(!problems.is_empty());
-                for problem in &problems {
-                    assert!(problem.line >= 1 && problem.column >= 1, "{problem}");
-                    assert!(!problem.message.is_empty() && problem.file == "m.yaml");
-                }
-                bad += 1;
-            }
+        let compiled = mutated(&examples, &mut rng)
+            .and_then(|file| Policy::compile(std::slice::from_ref(&file)).map(drop));
+        match compiled {
+            Ok(()) => good += 1,
+            Err(problems) => bad += told(&problems),
         }
     }
     assert!(good > 1_000 && bad > 1_000, "{good} good, {bad} bad: the mutations are too tame");
+}
+
+#[test]
+fn ten_thousand_mutated_case_files_run_or_say_why_not() {
+    let mut rng = seeded();
+    let quickstart = include_str!("../../examples/quickstart.yaml");
+    let policy = policy(quickstart);
+    let examples: Vec<_> = example_cases()
+        .into_iter()
+        .filter(|(name, _)| name.ends_with("quickstart.test.yaml"))
+        .collect();
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..10_000 {
+        match mutated(&examples, &mut rng).and_then(|file| Suite::read(&file, Some(&policy))) {
+            Ok(suite) => {
+                for case in suite.cases.iter().filter(|case| case.requests() < 10_000) {
+                    // Whether it passes is not the question.
+                    let _ = case.run(&policy, &mut |_| {});
+                }
+                good += 1;
+            }
+            Err(problems) => bad += told(&problems),
+        }
+    }
+    assert!(good > 200 && bad > 1_000, "{good} good, {bad} bad: the mutations are too tame");
+}
+
+fn seeded() -> fastrand::Rng {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    fastrand::Rng::with_seed(seed)
+}
+
+/// One of the examples with a few mutations.
+fn mutated(
+    examples: &[(String, String)],
+    rng: &mut fastrand::Rng,
+) -> Result<SourceFile, Vec<Problem>> {
+    let mut bytes = examples[rng.usize(..examples.len())].1.clone().into_bytes();
+    for _ in 0..rng.usize(1..6) {
+        mutate(&mut bytes, rng);
+    }
+    SourceFile::from_bytes("m.yaml".into(), bytes).map_err(|problem| vec![problem])
+}
+
+/// Each problem has a place and says something.
+fn told(problems: &[Problem]) -> u32 {
+    assert!(!problems.is_empty());
+    for problem in problems {
+        assert!(problem.line >= 1 && problem.column >= 1, "{problem}");
+        assert!(!problem.message.is_empty() && problem.file == "m.yaml");
+    }
+    1
 }
 
 fn mutate(bytes: &mut Vec<u8>, rng: &mut fastrand::Rng) {

@@ -73,10 +73,6 @@ pub(super) fn show(sources: &Sources, errors: &[Problem], warnings: &[Problem]) 
 
 /// The JSON form: `{ok, errors, warnings}`.
 fn report(errors: &[Problem], warnings: &[Problem]) -> String {
-    let entry = |p: &Problem| {
-        json!({"code": p.code, "message": p.message, "file": p.file, "line": p.line,
-               "column": p.column, "help": p.help})
-    };
     let of = |severity| -> Vec<Value> {
         let all = errors.iter().chain(warnings);
         all.filter(|p| p.severity == severity).map(entry).collect()
@@ -85,6 +81,12 @@ fn report(errors: &[Problem], warnings: &[Problem]) -> String {
     super::json(&json!({
         "ok": !failed, "errors": of(Severity::Error), "warnings": of(Severity::Warning),
     }))
+}
+
+/// One problem in the JSON form.
+pub(super) fn entry(p: &Problem) -> Value {
+    json!({"code": p.code, "message": p.message, "file": p.file, "line": p.line,
+           "column": p.column, "help": p.help})
 }
 
 /// One problem with its source line and a caret under the place.

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use sluicegate_limits::cases::is_case_file;
 use sluicegate_limits::policy::problem::code;
 use sluicegate_limits::policy::yaml::MAX_FILE_BYTES;
 use sluicegate_limits::policy::{Compiled, Policy, Problem, SourceFile};
@@ -24,14 +25,31 @@ pub struct Sources {
     pub problems: Vec<Problem>,
 }
 
+/// Which files are meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Limits,
+    Cases,
+}
+
 impl Sources {
-    /// Reads every file, and in every directory each `*.yaml` and `*.yml` whose name does not
-    /// begin with a dot; not recursive.
+    /// Reads every limits file, and in every directory each `*.yaml` and `*.yml` whose name does
+    /// not begin with a dot; not recursive. Tests of limits are left out, named or not.
     #[must_use]
     pub fn read(paths: &[PathBuf]) -> Self {
+        Self::read_kind(paths, Kind::Limits)
+    }
+
+    /// Reads tests of limits in the same way: the case files of directories, and every file.
+    #[must_use]
+    pub fn read_cases(paths: &[PathBuf]) -> Self {
+        Self::read_kind(paths, Kind::Cases)
+    }
+
+    fn read_kind(paths: &[PathBuf], kind: Kind) -> Self {
         let mut sources = Self::default();
         let mut total = 0;
-        for path in sources.list(paths) {
+        for path in sources.list(paths, kind) {
             match read_one(&path) {
                 Ok(file) => {
                     total += file.text.len();
@@ -47,8 +65,17 @@ impl Sources {
             }
         }
         if let ([], [], Some(path)) = (&*sources.files, &*sources.problems, paths.first()) {
-            let message = "there is no limits file here".to_owned();
-            let help = "a file whose name ends in .yaml or .yml and begins with no dot";
+            let (message, help) = match kind {
+                Kind::Limits => (
+                    "there is no limits file here",
+                    "a name that ends in .yaml or .yml, not in .test.yaml, and begins with no dot",
+                ),
+                Kind::Cases => (
+                    "there is no case file here",
+                    "a name that ends in .test.yaml and begins with no dot",
+                ),
+            };
+            let message = message.to_owned();
             sources.problems.push(about(path, code::EMPTY, message, help));
         }
         sources
@@ -90,11 +117,13 @@ impl Sources {
         hash.finalize().into()
     }
 
-    fn list(&mut self, paths: &[PathBuf]) -> BTreeSet<PathBuf> {
+    fn list(&mut self, paths: &[PathBuf], kind: Kind) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
         for path in paths {
             if !path.is_dir() {
-                found.insert(path.clone());
+                // Who names a file as a test of limits means it, whatever its name.
+                let meant = kind == Kind::Cases || kind.has(path);
+                found.extend(meant.then(|| path.clone()));
                 continue;
             }
             let entries = match fs::read_dir(path) {
@@ -104,7 +133,12 @@ impl Sources {
                     continue;
                 }
             };
-            found.extend(entries.flatten().map(|e| e.path()).filter(|p| is_limits_file(p)));
+            let files = entries.flatten().map(|entry| match entry.path() {
+                // `./a.yaml` is `a.yaml`: one file, one name.
+                path if path.starts_with(".") => path.components().skip(1).collect(),
+                path => path,
+            });
+            found.extend(files.filter(|path| is_yaml(path) && kind.has(path)));
             if found.len() > MAX_FILES {
                 let message = format!("there are more than {MAX_FILES} limits files");
                 let help = "put more limits into one file";
@@ -116,7 +150,14 @@ impl Sources {
     }
 }
 
-fn is_limits_file(path: &Path) -> bool {
+impl Kind {
+    fn has(self, path: &Path) -> bool {
+        is_case_file(&path.to_string_lossy()) == (self == Self::Cases)
+    }
+}
+
+/// Whether a file of a directory is one to look at.
+fn is_yaml(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|n| n.to_string_lossy().starts_with('.'));
     let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
     yaml && !hidden
