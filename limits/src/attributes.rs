@@ -34,6 +34,10 @@ pub const MAX_VALUE_BYTES: usize = 65_536;
 pub const TRAFFIC_CLASSES: [&str; 4] = ["north_south", "east_west", "admin", "partner"];
 
 const AUTHENTICATED: &str = "authenticated";
+const TOO_LONG: &str = "at most 65536 bytes";
+
+/// Appends a value of the named attribute in some form, or says what was expected.
+type Form = fn(&str, &str, &mut String) -> Result<(), &'static str>;
 
 /// The facts about one request, sorted by name.
 #[derive(Clone)]
@@ -103,18 +107,23 @@ impl AttributesBuilder {
     /// A bad name, a name that is already set, a value that is not what the name promises or is
     /// longer than [`MAX_VALUE_BYTES`], or more than [`MAX_ATTRIBUTES`]. Nothing is added then.
     pub fn set(&mut self, name: &str, value: &str) -> Result<&mut Self, InvalidAttribute> {
-        let name = canonical_name(name)?;
-        if value.is_empty() {
-            return Ok(self);
-        }
-        if self.is_set(&name) {
-            return Err(InvalidAttribute::Repeated(name.into_owned()));
-        }
-        if name != AUTHENTICATED && self.is_full() {
-            return Err(InvalidAttribute::TooMany);
-        }
-        self.push(&name, value)?;
-        Ok(self)
+        self.add(name, value, push_canonical)
+    }
+
+    /// Adds a fact whose value stands for the real one, as a hash or the beginning of it does in a
+    /// decision record. It is taken as it is: what is canonical of the real value is not of it. An
+    /// empty value adds nothing.
+    ///
+    /// # Errors
+    /// As [`Self::set`], without a bad form.
+    pub fn set_stand_in(&mut self, name: &str, value: &str) -> Result<&mut Self, InvalidAttribute> {
+        self.add(name, value, push_as_it_is)
+    }
+
+    /// Whether this attribute was added.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some()
     }
 
     /// Goes on with facts that were finished; `authenticated` stays as it is.
@@ -132,7 +141,7 @@ impl AttributesBuilder {
     /// The facts, sorted by name. `authenticated` is `false` where nobody said otherwise.
     #[must_use]
     pub fn finish(mut self) -> Attributes {
-        if !self.is_set(AUTHENTICATED) {
+        if !self.has(AUTHENTICATED) {
             let name = self.append(AUTHENTICATED);
             let value = self.append("false");
             self.0.entries.push(Entry { name, value });
@@ -142,21 +151,32 @@ impl AttributesBuilder {
         Attributes { text, entries }
     }
 
+    fn add(&mut self, name: &str, value: &str, form: Form) -> Result<&mut Self, InvalidAttribute> {
+        let name = canonical_name(name)?;
+        if value.is_empty() {
+            return Ok(self);
+        }
+        if self.has(&name) {
+            return Err(InvalidAttribute::Repeated(name.into_owned()));
+        }
+        if name != AUTHENTICATED && self.is_full() {
+            return Err(InvalidAttribute::TooMany);
+        }
+        self.push(&name, value, form)?;
+        Ok(self)
+    }
+
     /// Whether there is no place but the one that is kept for `authenticated`.
     fn is_full(&self) -> bool {
         let length = self.0.entries.len();
-        length >= MAX_ATTRIBUTES || (length + 1 == MAX_ATTRIBUTES && !self.is_set(AUTHENTICATED))
+        length >= MAX_ATTRIBUTES || (length + 1 == MAX_ATTRIBUTES && !self.has(AUTHENTICATED))
     }
 
-    fn is_set(&self, name: &str) -> bool {
-        self.0.get(name).is_some()
-    }
-
-    fn push(&mut self, name: &str, value: &str) -> Result<(), InvalidAttribute> {
+    fn push(&mut self, name: &str, value: &str, form: Form) -> Result<(), InvalidAttribute> {
         let before = self.0.text.len();
         let name_at = self.append(name);
         let start = self.0.text.len();
-        if let Err(expected) = push_canonical(name, value, &mut self.0.text) {
+        if let Err(expected) = form(name, value, &mut self.0.text) {
             self.0.text.truncate(before);
             return Err(InvalidAttribute::BadValue { name: name.to_owned(), expected });
         }
@@ -253,10 +273,19 @@ pub(crate) fn is_method(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(fits)
 }
 
+/// Appends a value as it is.
+fn push_as_it_is(_: &str, value: &str, out: &mut String) -> Result<(), &'static str> {
+    if value.len() > MAX_VALUE_BYTES {
+        return Err(TOO_LONG);
+    }
+    out.push_str(value);
+    Ok(())
+}
+
 /// Appends the canonical form of a value, or says what was expected.
 fn push_canonical(name: &str, value: &str, out: &mut String) -> Result<(), &'static str> {
     if value.len() > MAX_VALUE_BYTES {
-        return Err("at most 65536 bytes");
+        return Err(TOO_LONG);
     }
     match name {
         "path" => path::push_path(value, out),

@@ -156,6 +156,13 @@ impl Iterator for Candidates<'_> {
 }
 
 impl Policy {
+    /// The value of an attribute of a request as limits see it: `endpoint` is what the policy
+    /// says, whatever a caller states.
+    #[must_use]
+    pub fn value<'r>(&'r self, attributes: &'r Attributes, name: &str) -> Option<&'r str> {
+        self.request(attributes, None).value(name)
+    }
+
     /// The request with its endpoint looked up.
     pub(crate) fn request<'r>(
         &'r self,

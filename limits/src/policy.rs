@@ -94,8 +94,8 @@ pub struct Limit {
     pub accuracy: Accuracy,
     /// What a denial does.
     pub mode: Mode,
-    /// What it answers while the store does not.
-    pub on_store_failure: OnStoreFailure,
+    /// What it answers while the store does not; `None` leaves it to the request's traffic class.
+    pub on_store_failure: Option<OnStoreFailure>,
     /// How many counters of it the embedded store keeps.
     pub max_keys: u64,
     /// What its denials say instead of `limit_exceeded`.

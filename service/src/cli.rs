@@ -8,6 +8,7 @@ mod banner;
 mod check;
 mod completions;
 mod explain;
+mod replay;
 mod serve;
 mod test;
 
@@ -16,7 +17,7 @@ mod test;
 pub enum Exit {
     /// Yes: served, good, allowed.
     Yes = 0,
-    /// A negative answer: the request would be denied.
+    /// A negative answer: the request would be denied, no line could be replayed.
     No = 1,
     /// The command line was not understood.
     Usage = 2,
@@ -42,6 +43,8 @@ enum Command {
     Check(check::Check),
     /// Explain what the limits do with one request, and why
     Explain(explain::Explain),
+    /// Replay recorded traffic: what the limits would have denied
+    Replay(replay::Replay),
     /// Run tests of limits: case files, in virtual time
     Test(test::Test),
     /// Print a script that completes this command line in a shell
@@ -62,7 +65,7 @@ impl Exit {
     /// Every exit code with what it means.
     pub const TABLE: [(Self, &'static str); 5] = [
         (Self::Yes, "yes: served, good, allowed"),
-        (Self::No, "a negative answer: denied, a test failed, too few limits are tested"),
+        (Self::No, "a negative answer: denied, a test failed, no line could be replayed"),
         (Self::Usage, "the command line was not understood"),
         (Self::Unreachable, "the service that was asked cannot be reached"),
         (Self::Configuration, "bad configuration: settings or limits files"),
@@ -91,6 +94,7 @@ pub fn run() -> Exit {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Replay(replay) => replay::run(&replay),
         Command::Test(test) => test::run(&test),
         Command::Completions(completions) => completions::run(&completions),
     }

@@ -18,7 +18,7 @@ use crate::call::{Call, Decision, Method, decision_id};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::record::Recorder;
-use crate::settings::{Replicas, TrafficClasses, Unmatched};
+use crate::settings::{Replicas, Settings, TrafficClasses, Unmatched};
 use crate::store::Store;
 use backing::{Losses, Seen};
 use spend::Spent;
@@ -39,19 +39,35 @@ pub struct Limiter {
     seen: Arc<Seen>,
 }
 
+/// What the settings say about decisions.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How many replicas share the limits while the store is away, and which this one is.
+    pub replicas: Replicas,
+    /// The answer to a request that no enforcing limit applies to.
+    pub unmatched: Unmatched,
+    /// What a request's traffic class decides.
+    pub classes: TrafficClasses,
+}
+
 /// What all cores share.
 pub struct Shared {
     policy: ArcSwap<Policy>,
     secret: KeySecret,
     /// Counts the local share where the store does not answer.
     local: Arc<Memory>,
-    replicas: Replicas,
-    unmatched: Unmatched,
-    classes: TrafficClasses,
+    rules: Rules,
     losses: Losses,
     in_flight: AtomicUsize,
     metrics: Arc<Metrics>,
     recorder: Recorder,
+}
+
+impl From<&Settings> for Rules {
+    fn from(settings: &Settings) -> Self {
+        let Settings { replicas, unmatched, traffic_classes: classes, .. } = *settings;
+        Self { replicas, unmatched, classes }
+    }
 }
 
 impl Shared {
@@ -61,9 +77,7 @@ impl Shared {
         policy: Arc<Policy>,
         secret: KeySecret,
         local: Arc<Memory>,
-        replicas: Replicas,
-        unmatched: Unmatched,
-        classes: TrafficClasses,
+        rules: Rules,
         metrics: Arc<Metrics>,
         recorder: Recorder,
     ) -> Arc<Self> {
@@ -71,9 +85,7 @@ impl Shared {
             policy: ArcSwap::new(policy),
             secret,
             local,
-            replicas,
-            unmatched,
-            classes,
+            rules,
             losses: Losses::default(),
             in_flight: AtomicUsize::new(0),
             metrics,
@@ -128,11 +140,12 @@ impl Limiter {
             return Spent::refused(Reason::InvalidRequest);
         }
         let unmatched = owed.iter().all(|charge| charge.limit.mode == Mode::Shadow);
-        if unmatched && self.shared.unmatched == Unmatched::Deny {
+        if unmatched && self.shared.rules.unmatched == Unmatched::Deny {
             return Spent::refused(Reason::NoLimitApplies);
         }
         let op = if call.method == Method::Peek { Op::Look } else { Op::Take };
-        self.spend(owed, now, charges, op, call.deadline).await
+        let otherwise = self.shared.rules.classes.rules(call.traffic_class()).on_store_failure;
+        self.spend(owed, now, charges, op, otherwise, call.deadline).await
     }
 
     /// Gives the answer its id, and leaves behind what its method does.
@@ -141,7 +154,7 @@ impl Limiter {
         let Spent { verdict, store_time } = spent;
         let took = clock::instant().saturating_duration_since(began);
         let (id, reveal) =
-            (decision_id(now), self.shared.classes.rules(call.traffic_class()).reveal);
+            (decision_id(now), self.shared.rules.classes.rules(call.traffic_class()).reveal);
         let decision = Decision { id, verdict, policy, now, store_time, took, reveal };
         if call.method != Method::Peek {
             self.shared.metrics.decided(call.door, &decision);

@@ -13,10 +13,11 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 use sluicegate_limits::counter::Wait;
-use sluicegate_limits::time::{Timestamp, Tokens};
+use sluicegate_limits::time::Tokens;
 
 use crate::call::{Call, Decision, Method};
 use crate::doors::status;
+use crate::instant::rfc3339;
 use crate::metrics::Metrics;
 use crate::settings::DecisionRecords;
 use crate::telemetry::Spans;
@@ -26,7 +27,7 @@ mod redact;
 pub use redact::Redactor;
 
 /// The target of the records among the lines of the log.
-const TARGET: &str = "sluicegate::decision";
+pub(crate) const TARGET: &str = "sluicegate::decision";
 /// The most bytes of lines that are written as one.
 const MAX_WRITE_BYTES: usize = 64 * 1024;
 
@@ -69,7 +70,13 @@ struct Record {
     /// Who asked for what.
     #[serde(flatten)]
     who: BTreeMap<&'static str, String>,
+    /// What the request stated to cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<u64>,
     allowed: bool,
+    /// Which share of the allowed requests is recorded, where it is not all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled_share: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     limit: Option<String>,
@@ -85,16 +92,23 @@ struct Record {
     store_us: u64,
 }
 
-/// The attributes that a record shows where the request has them.
-const SHOWN: [&str; 9] = [
+/// The attributes that a record shows where the request has them: who asked for what, and what a
+/// replay of the records needs to ask again.
+const SHOWN: [&str; 15] = [
+    "authenticated",
+    "country",
+    "host",
+    "path",
+    "plan",
+    "region",
     "tenant_id",
     "client_id",
     "on_behalf_of",
     "user_id",
     "ip_address",
     "method",
-    "endpoint",
     "grpc_method",
+    "request_size",
     "traffic_class",
 ];
 
@@ -137,7 +151,9 @@ impl Recorder {
             inner.metrics.records_dropped.inc();
             return;
         }
-        let record = Record::of(call, decision, trace_id, &inner.redactor);
+        let mut record = Record::of(call, decision, trace_id, &inner.redactor);
+        let share = inner.settings.sampled_share;
+        record.sampled_share = (record.allowed && share < 1.0).then_some(share);
         if inner.lines.send(Message::Write(Box::new(record))).is_err() {
             inner.metrics.records_dropped.inc();
         }
@@ -156,6 +172,10 @@ impl Drop for Writer {
 impl Record {
     fn of(call: &Call, decision: &Decision, trace_id: u128, redactor: &Redactor) -> Self {
         let verdict = &decision.verdict;
+        let mut who: BTreeMap<_, _> = redactor.shown(&call.attributes, &SHOWN).collect();
+        if let Some(endpoint) = decision.policy.value(&call.attributes, "endpoint") {
+            who.insert("endpoint", redactor.show("endpoint", endpoint).into_owned());
+        }
         let micros =
             |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
@@ -164,8 +184,10 @@ impl Record {
             decision_id: decision.id.to_string(),
             trace_id: (trace_id != 0).then(|| format!("{trace_id:032x}")),
             door: call.door.as_str(),
-            who: redactor.shown(&call.attributes, &SHOWN).collect(),
+            who,
+            cost: call.cost.map(Tokens::get),
             allowed: verdict.allowed,
+            sampled_share: None,
             reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
             limit: verdict.limit_name().map(str::to_owned),
             response_code: status::answered(call.door, verdict.reason).as_u16(),
@@ -208,30 +230,4 @@ fn write(lines: &Receiver<Message>, mut out: impl Write, waiting: &AtomicUsize, 
         text.clear();
     }
     let _ = out.flush();
-}
-
-/// The instant as RFC 3339 in UTC with microseconds.
-fn rfc3339(at: Timestamp) -> String {
-    let micros = i64::try_from(at.get()).unwrap_or(i64::MAX);
-    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
-    format!("{time:.6}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn instants_are_written_as_rfc_3339() {
-        let cases = [
-            (0, "1970-01-01T00:00:00.000000Z"),
-            (951_782_400_000_001, "2000-02-29T00:00:00.000001Z"),
-            (1_709_251_199_999_999, "2024-02-29T23:59:59.999999Z"),
-            (1_795_518_296_000_000, "2026-11-24T11:04:56.000000Z"),
-            (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
-        ];
-        for (micros, text) in cases {
-            assert_eq!(rfc3339(Timestamp::new(micros)), text);
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use super::calendar::StartsOn;
-use super::{CostRule, EndpointCost, Limit, Penalty};
+use super::{CostRule, EndpointCost, Limit, OnStoreFailure, Penalty};
 
 /// Changes when the canonical form does.
 const LABEL: &str = "sluicegate policy v1";
@@ -91,7 +91,7 @@ impl Form {
         let (name, key) = limit.counter();
         self.text(name);
         self.texts(key);
-        self.text(limit.on_store_failure.as_str());
+        self.option(limit.on_store_failure.map(OnStoreFailure::as_str));
         self.number(limit.max_keys);
         self.option(limit.reason.as_deref());
     }

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::doors::{self, Common};
 use crate::geography::Geography;
 use crate::lifecycle::Lifecycle;
-use crate::limiter::{Limiter, Shared};
+use crate::limiter::{Limiter, Rules, Shared};
 use crate::metrics::Metrics;
 use crate::record::{Recorder, Redactor, Writer};
 use crate::reload::{self, ReloadState, Sources, Watcher};
@@ -136,9 +136,7 @@ impl Replica {
             Arc::clone(&policy),
             secret,
             Arc::clone(&memory),
-            settings.replicas,
-            settings.unmatched,
-            settings.traffic_classes,
+            Rules::from(settings),
             Arc::clone(&metrics),
             recorder,
         );

@@ -36,9 +36,9 @@ pub(super) struct Losses {
 pub(super) struct Seen(AtomicU64);
 
 impl Backing {
-    /// What a limit says for when the store does not answer.
-    pub(super) const fn without_store(limit: &Limit) -> Self {
-        match limit.on_store_failure {
+    /// What a limit says for when the store does not answer, or else `otherwise`.
+    pub(super) fn without_store(limit: &Limit, otherwise: OnStoreFailure) -> Self {
+        match limit.on_store_failure.unwrap_or(otherwise) {
             OnStoreFailure::Local => Self::Local,
             OnStoreFailure::Allow => Self::Open,
             OnStoreFailure::Deny => Self::Closed,
@@ -65,15 +65,20 @@ impl Losses {
 
     /// Who answers for a limit at `now`, while the store answers. After a loss a limit of up to
     /// an hour stays on the share for one window; a longer one stays on what it says for a
-    /// failure until this replica restarts (G13).
-    pub(super) fn backing(&self, limit: &Limit, now: Timestamp) -> Backing {
+    /// failure, or else `otherwise`, until this replica restarts (G13).
+    pub(super) fn backing(
+        &self,
+        limit: &Limit,
+        otherwise: OnStoreFailure,
+        now: Timestamp,
+    ) -> Backing {
         let lost_at = self.lost_at.load(Relaxed);
         if lost_at == 0 {
             return Backing::Store;
         }
         let mut span = memory_of(limit);
         if span > LONGEST_RECOVERY {
-            return Backing::without_store(limit);
+            return Backing::without_store(limit, otherwise);
         }
         if limit.algorithm == Algorithm::Concurrency {
             // Ends of holds are rounded up by at most a sixteenth.
@@ -117,7 +122,10 @@ rate_limits:
         let policy = Policy::compile(&[SourceFile { name: "l.yaml".to_owned(), text }]).unwrap();
         let limits = policy.policy.limits();
         let losses = Losses::default();
-        let backing = |now| limits.iter().map(|l| losses.backing(l, now)).collect::<Vec<_>>();
+        let backing = |now| {
+            let one = |limit| losses.backing(limit, OnStoreFailure::Local, now);
+            limits.iter().map(one).collect::<Vec<_>>()
+        };
 
         let (one, other) = (Seen::default(), Seen::default());
         assert!(!losses.note(&one, at(0), at(1)), "the first generation is adopted silently");

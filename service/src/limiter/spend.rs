@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sluicegate_limits::charge::{Charge, Charges, LONGEST_HOLD};
 use sluicegate_limits::counter::{Op, Wait};
 use sluicegate_limits::decide::{Ask, Check, Outcome, Reply, Stale};
-use sluicegate_limits::policy::Mode;
+use sluicegate_limits::policy::{Mode, OnStoreFailure};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
 
@@ -38,6 +38,8 @@ struct Way<'p> {
     /// Who answers for each charge.
     backing: Vec<Backing>,
     op: Op,
+    /// The failure rule of limits that have none of their own.
+    otherwise: OnStoreFailure,
     deadline: Option<Instant>,
     store_time: Duration,
 }
@@ -72,10 +74,13 @@ impl Limiter {
         now: Timestamp,
         charges_at: impl Fn(Timestamp) -> Charges<'p>,
         op: Op,
+        otherwise: OnStoreFailure,
         deadline: Option<Instant>,
     ) -> Spent {
-        let backing = charges.iter().map(|c| self.shared.losses.backing(c.limit, now)).collect();
-        let mut way = Way { charges, now, backing, op, deadline, store_time: Duration::ZERO };
+        let backing =
+            charges.iter().map(|c| self.shared.losses.backing(c.limit, otherwise, now)).collect();
+        let mut way =
+            Way { charges, now, backing, op, otherwise, deadline, store_time: Duration::ZERO };
         let mut recomputed = false;
         loop {
             // Every further round moves a charge off the store, or computes new edges, once.
@@ -145,7 +150,7 @@ impl Limiter {
 
     /// This replica's part of a charge.
     fn share<'p>(&self, charge: &Charge<'p>, now: Timestamp) -> Charge<'p> {
-        let Replicas { count, rank } = self.shared.replicas;
+        let Replicas { count, rank } = self.shared.rules.replicas;
         let terms = charge.limit.share(&charge.numbers, &charge.key.hash, rank, count, now);
         Charge { terms, ..*charge }
     }
@@ -214,7 +219,7 @@ impl Way<'_> {
         let mut moved = false;
         for (charge, backing) in self.charges.iter().zip(&mut self.backing) {
             if *backing == Backing::Store {
-                *backing = losses.backing(charge.limit, self.now);
+                *backing = losses.backing(charge.limit, self.otherwise, self.now);
                 moved |= *backing != Backing::Store;
             }
         }
@@ -230,7 +235,7 @@ impl Way<'_> {
         let at_store = each.filter(|(_, backing)| **backing == Backing::Store);
         for (index, (charge, backing)) in at_store.enumerate() {
             if !any || meant(index) {
-                *backing = Backing::without_store(charge.limit);
+                *backing = Backing::without_store(charge.limit, self.otherwise);
             }
         }
     }

@@ -1,10 +1,13 @@
 //! One list of behaviours, run on every store.
 
+mod penalties;
+mod reservations;
+
 use std::sync::Arc;
 
 use sluicegate::store::{Store, StoreError};
 use sluicegate_limits::counter::{Op, Rate, Terms, Wait};
-use sluicegate_limits::decide::{Ask, Outcome};
+use sluicegate_limits::decide::{Ask, Check, Outcome};
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
@@ -23,6 +26,8 @@ async fn list(store: &Store) {
     a_change_of_algorithm_keeps_what_was_taken(store, 15).await;
     edges_of_another_time_are_stale(store, 17).await;
     a_check_without_asks_passes(store).await;
+    penalties::list(store, 20).await;
+    reservations::list(store, 40).await;
 }
 
 #[test]
@@ -36,7 +41,7 @@ fn valkey_behaves() {
     run(async { list(&store(server.port(), PATIENCE)).await });
 }
 
-async fn decide(store: &Store, check: Vec<Ask>) -> Outcome {
+async fn decide(store: &Store, check: impl Into<Check>) -> Outcome {
     store.decide(check.into(), soon()).await.expect("the store answers").outcome
 }
 

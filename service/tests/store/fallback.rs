@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use sluicegate::call::{Call, Door, Method};
 use sluicegate::limiter::Limiter;
 use sluicegate::metrics::Metrics;
-use sluicegate::settings::{Replicas, Settings};
+use sluicegate::settings::{Overrides, Replicas, Settings, load};
 use sluicegate::store::Store;
 use sluicegate::telemetry::TraceParent;
 use sluicegate_limits::attributes::AttributesBuilder;
@@ -21,9 +21,12 @@ use crate::world::{PATIENCE, direct, run, store};
 
 /// A replica on this store.
 fn replica(limits: &str, store: Store, count: u32, rank: Option<u32>) -> Limiter {
-    let settings = Settings { replicas: Replicas { count, rank }, ..settings() };
+    of(limits, store, &Settings { replicas: Replicas { count, rank }, ..settings() })
+}
+
+fn of(limits: &str, store: Store, settings: &Settings) -> Limiter {
     let (memory, metrics) = (Arc::new(Memory::new(1_000)), Metrics::new(1_000));
-    let (shared, _) = shared(limits, &settings, &memory, &metrics);
+    let (shared, _) = shared(limits, settings, &memory, &metrics);
     Limiter::new(shared, store)
 }
 
@@ -90,6 +93,41 @@ fn without_a_store_each_limit_answers_as_it_says() {
 
         let alone = replica(ONE_OF_EACH, away(), 2, None);
         assert_eq!(degraded_passes(&alone, "/local", 10).await, 3, "rounded down without a rank");
+    });
+}
+
+#[test]
+fn a_traffic_class_decides_for_limits_that_do_not_say() {
+    const LIMITS: &str = "
+rate_limits:
+  unsaid: { match: GET /unsaid, key: tenant_id, limit: 3, window: 1h }
+  said: { match: GET /said, key: tenant_id, limit: 3, window: 1h, on_store_failure: local }
+  open: { match: GET /open, key: tenant_id, limit: 3, window: 1h, on_store_failure: allow }
+";
+    run(async {
+        let mut settings = settings();
+        let rule = |name| format!("SLUICEGATE__TRAFFIC_CLASSES__{name}__ON_STORE_FAILURE");
+        let environment = [(rule("PARTNER"), "deny"), (rule("ADMIN"), "allow")];
+        let environment = environment.map(|(name, word)| (name, word.to_owned()));
+        let overrides = Overrides { environment: Some(environment.into()), ..Overrides::default() };
+        settings.traffic_classes = load(&overrides).unwrap().traffic_classes;
+        let replica = of(LIMITS, store(1, Duration::from_millis(50)), &settings);
+        let passes = async |path, class| {
+            let mut call = call(path, Method::Check);
+            let mut facts = AttributesBuilder::reopen(call.attributes);
+            facts.set("traffic_class", class).unwrap();
+            call.attributes = facts.finish();
+            let verdict = replica.check(call).await.verdict;
+            assert!(verdict.degraded, "{verdict:?}");
+            verdict.allowed
+        };
+        assert!(passes("/unsaid", "east_west").await);
+        assert!(!passes("/unsaid", "partner").await);
+        for _ in 0..5 {
+            assert!(passes("/unsaid", "admin").await);
+        }
+        assert!(passes("/said", "partner").await, "its own rule is closer");
+        assert!(passes("/open", "partner").await);
     });
 }
 

@@ -1,10 +1,12 @@
 //! What the script does beside deciding: versions, deadlines, times to live.
 
 use sluicegate::store::valkey::SCRIPT;
-use sluicegate::store::valkey::packing::{Answer, Packed, Undecided, counter_key, pack, unpack};
+use sluicegate::store::valkey::packing::{
+    Answer, Packed, Undecided, counter_key, pack, record_key, unpack,
+};
 use sluicegate_limits::counter::Op;
-use sluicegate_limits::decide::{Check, Outcome};
-use sluicegate_limits::time::Timestamp;
+use sluicegate_limits::decide::{Check, Key, Outcome, SETTLE_GRACE};
+use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
 use crate::valkey::ValkeyServer;
 use crate::world::{ask, command, direct, hourly, run, take};
@@ -34,7 +36,10 @@ async fn decide(
 
 /// Seconds that the counter of an ask lives; -1 for ever, -2 where there is none.
 async fn seconds_to_live(link: &mut Link, counter: u8) -> i64 {
-    let key = counter_key(&take(counter, 1).key);
+    time_to_live(link, counter_key(&take(counter, 1).key)).await
+}
+
+async fn time_to_live(link: &mut Link, key: Vec<u8>) -> i64 {
     redis::cmd("TTL").arg(key).query_async(link).await.expect("answers")
 }
 
@@ -96,5 +101,33 @@ fn a_counter_lives_until_it_is_fresh_and_an_empty_one_is_deleted() {
         let generation = command(&mut link, "TTL sg:generation").await;
         assert_eq!(generation, redis::Value::Int(-1), "kept for ever");
         assert_eq!(command(&mut link, "DBSIZE").await, redis::Value::Int(1), "and alone");
+    });
+}
+
+#[test]
+fn a_record_lives_as_long_as_its_reservation_and_twice_the_grace() {
+    let server = ValkeyServer::start(&[]);
+    run(async {
+        let mut link = direct(&server).await;
+        for (name, msetex) in [(1, true), (2, false)] {
+            let hold = Op::Hold { lasting: Micros::MINUTE, quantum: Micros::ZERO };
+            let check = Check::from(vec![ask(name, hourly(5), hold, 2)]);
+            let held = decide(&mut link, &[check], msetex).await.remove(0);
+            let held = held.expect("the script decides");
+            let settle = Op::Settle { end: held.replies[0].end, held: Tokens::new(2) };
+            let id = Key { partition: name, hash: [name; 16] };
+            let asks = vec![ask(name, hourly(5), settle, 0)];
+            let check = Check { asks, once: Some(id) };
+            decide(&mut link, std::slice::from_ref(&check), msetex).await;
+            assert_eq!(seconds_to_live(&mut link, name).await, -2, "nothing is taken");
+            let least = Micros::MINUTE.plus(SETTLE_GRACE).plus(SETTLE_GRACE).to_seconds_up();
+            let most = least.next_power_of_two();
+            let seconds = time_to_live(&mut link, record_key(&id)).await;
+            assert!((least - 1..=most).contains(&(seconds as u64)), "{seconds} of {least}");
+            let set = redis::cmd("SET").arg(record_key(&id)).arg("no record").to_owned();
+            let _: redis::Value = set.query_async(&mut link).await.expect("spoils the record");
+            let spoilt = decide(&mut link, std::slice::from_ref(&check), msetex).await.remove(0);
+            assert_eq!(spoilt, Err(Undecided::BadState { ask: 1 }), "never as if there were none");
+        }
     });
 }

@@ -84,6 +84,22 @@ pub(crate) async fn answered(store: &Store, ask: Ask) -> StoreAnswer {
     }
 }
 
+/// Repeats a call until its answer is `good`, as time has to pass at the store.
+pub(crate) async fn until<T>(
+    mut call: impl AsyncFnMut() -> T,
+    mut good: impl FnMut(&T) -> bool,
+) -> T {
+    let deadline = soon();
+    loop {
+        let answer = call().await;
+        if good(&answer) {
+            return answer;
+        }
+        assert!(clock::instant() < deadline, "the answer does not come");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Takes once and answers whether it passed.
 pub(crate) async fn passes(store: &Store, counter: u8, limit: u64) -> Result<bool, StoreError> {
     let answer = store.decide(vec![take(counter, limit)].into(), soon()).await?;

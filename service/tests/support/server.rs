@@ -9,7 +9,7 @@ use std::time::Duration;
 use sluicegate::doors::{self, Common};
 use sluicegate::geography::Geography;
 use sluicegate::lifecycle::{Lifecycle, Phase};
-use sluicegate::limiter::{Limiter, Shared};
+use sluicegate::limiter::{Limiter, Rules, Shared};
 use sluicegate::metrics::Metrics;
 use sluicegate::record::{Recorder, Redactor, Writer};
 use sluicegate::reload::ReloadState;
@@ -126,9 +126,7 @@ pub(crate) fn shared(
         Arc::new(policy),
         KeySecret::new(&[7; 32]).unwrap(),
         Arc::clone(memory),
-        settings.replicas,
-        settings.unmatched,
-        settings.traffic_classes,
+        Rules::from(settings),
         Arc::clone(metrics),
         recorder,
     );

@@ -31,7 +31,7 @@ pub(crate) struct RawLimit {
     pub(crate) cost: Option<Spanned<RawCost>>,
     pub(crate) mode: Mode,
     pub(crate) penalty: Option<Penalty>,
-    pub(crate) on_store_failure: OnStoreFailure,
+    pub(crate) on_store_failure: Option<OnStoreFailure>,
     pub(crate) accuracy: Accuracy,
     pub(crate) max_keys: Option<u64>,
     pub(crate) reason: Option<Spanned<String>>,
@@ -92,8 +92,7 @@ pub(super) fn read(
             &OnStoreFailure::WORDS,
             &[],
             problems,
-        )
-        .unwrap_or_default(),
+        ),
         accuracy: word(&mut fields, "accuracy", &Accuracy::WORDS, ACCURACIES_LATER, problems)
             .unwrap_or_default(),
         max_keys: number(&mut fields, "max_keys", (1, MAX_MAX_KEYS), problems).map(|n| n.value),

@@ -1,0 +1,165 @@
+//! `sluicegate replay`: runs recorded traffic through a policy in virtual time.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use sluicegate_limits::policy::Policy;
+use sluicegate_limits::time::Micros;
+
+use super::{Exit, Output, check, complain, print};
+use crate::reload::Sources;
+use crate::replay::report::Report;
+use crate::replay::{self, Format, Plan, mapping, text};
+use crate::settings::{self, Overrides, Unmatched};
+
+/// How much of a log is looked at to find its format.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The log; - reads standard input
+    log: PathBuf,
+    /// Limits files or directories; may be repeated
+    #[arg(long, value_name = "FILE_OR_DIR", required = true)]
+    limits: Vec<PathBuf>,
+    /// Compare with these limits files or directories; may be repeated
+    #[arg(long, value_name = "FILE_OR_DIR")]
+    against: Vec<PathBuf>,
+    /// The format of the log; found out by default
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// ATTRIBUTE=FIELD of the log, or ATTRIBUTE=present:OTHER; may be repeated
+    #[arg(long = "map", value_name = "ATTRIBUTE=FIELD")]
+    maps: Vec<String>,
+    /// Settings whose `attributes` and `unmatched` count
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How much later than newer ones a line may come, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(..=3_600))]
+    late_seconds: u64,
+    /// Write every decision to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    decisions: Option<PathBuf>,
+    /// The form of the answer
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Why there is no answer.
+struct Failed {
+    exit: Exit,
+    message: Option<String>,
+}
+
+pub(super) fn run(command: &Replay) -> Exit {
+    match replay(command) {
+        Ok(report) => show(command, &report),
+        Err(failed) => {
+            if let Some(message) = failed.message {
+                complain(&format_args!("error: {message}"));
+            }
+            failed.exit
+        }
+    }
+}
+
+fn show(command: &Replay, report: &Report) -> Exit {
+    match command.output {
+        Output::Json => print(&super::json(report)),
+        Output::Text => print(&text::page(report)),
+    }
+    if report.log.requests == 0 {
+        complain(&"error: no line of the log could be replayed");
+        return Exit::No;
+    }
+    Exit::Yes
+}
+
+fn replay(command: &Replay) -> Result<Report, Failed> {
+    let (mut mapped, unmatched) = of_settings(command.config.as_deref())?;
+    for map in &command.maps {
+        let (attribute, source) = mapping::parse_map(map).map_err(Failed::usage)?;
+        mapped.insert(attribute, source);
+    }
+    let policy = compile(&command.limits)?;
+    let against = (!command.against.is_empty()).then(|| compile(&command.against)).transpose()?;
+    let (mut input, bytes) = open(&command.log)?;
+    let beginning = input.fill_buf().map_err(|error| Failed::of(&command.log, &error))?;
+    let format = command.format.unwrap_or_else(|| Format::detect(beginning));
+    let plan = Plan {
+        log: command.log.display().to_string(),
+        format,
+        mapped,
+        policy: &policy,
+        against: against.as_ref(),
+        unmatched,
+        window: Micros::new(command.late_seconds * Micros::SECOND.get()),
+        decisions: command.decisions.as_deref(),
+    };
+    let bar = bar(bytes);
+    let report = replay::run(input, plan, |bytes| bar.set_position(bytes));
+    bar.finish_and_clear();
+    report.map_err(|error| Failed::of(&command.log, &error))
+}
+
+/// What the settings say of attributes, and of requests that no limit applies to.
+fn of_settings(file: Option<&Path>) -> Result<(mapping::Names, Unmatched), Failed> {
+    let Some(file) = file else { return Ok((mapping::Names::new(), Unmatched::Allow)) };
+    // The store is not asked, so its secrets need not be here.
+    let overrides = Overrides {
+        file: Some(file.to_owned()),
+        store: Some("memory".to_owned()),
+        ..Overrides::default()
+    };
+    let settings = settings::load(&overrides)
+        .map_err(|error| Failed { exit: Exit::Configuration, message: Some(error.to_string()) })?;
+    Ok((mapping::of_settings(&settings.attributes), settings.unmatched))
+}
+
+/// Compiles limits, or prints what is wrong with them.
+fn compile(paths: &[PathBuf]) -> Result<Policy, Failed> {
+    let sources = Sources::read(paths);
+    sources.compile().map(|compiled| compiled.policy).map_err(|problems| {
+        check::show(&sources, &problems, &[]);
+        Failed { exit: Exit::Configuration, message: None }
+    })
+}
+
+/// The log, and its length where that is known.
+fn open(path: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), Failed> {
+    if path == Path::new("-") {
+        let input = BufReader::with_capacity(BUFFER_BYTES, io::stdin());
+        return Ok((Box::new(input), None));
+    }
+    let file = File::open(path).map_err(|error| Failed::of(path, &error))?;
+    let bytes = file.metadata().ok().filter(|about| about.is_file()).map(|about| about.len());
+    Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, file)), bytes))
+}
+
+/// A bar on a terminal, and nothing elsewhere.
+fn bar(bytes: Option<u64>) -> ProgressBar {
+    let (Some(bytes), true) = (bytes, io::stderr().is_terminal()) else {
+        return ProgressBar::hidden();
+    };
+    let bar = ProgressBar::new(bytes);
+    let form = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(form) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+impl Failed {
+    fn usage(message: String) -> Self {
+        Self { exit: Exit::Usage, message: Some(message) }
+    }
+
+    /// A file cannot be read or written.
+    fn of(path: &Path, error: &io::Error) -> Self {
+        Self { exit: Exit::No, message: Some(format!("{}: {error}", path.display())) }
+    }
+}

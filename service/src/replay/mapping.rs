@@ -1,0 +1,268 @@
+//! Which field of a log line is which attribute.
+//!
+//! The name of an attribute is also the name of its field, unless the format has its own names
+//! ([`Names`]), the settings map a header or a claim, or `--map ATTRIBUTE=FIELD` says otherwise.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Write as _};
+
+use sluicegate_limits::attributes::{AttributesBuilder, InvalidAttribute, canonical_name};
+use sluicegate_limits::policy::units::MAX_COST;
+use sluicegate_limits::time::Tokens;
+
+use super::Entry;
+use crate::instant;
+use crate::settings::AttributeSource;
+
+/// The name of the instant of a request, where attributes have theirs.
+pub(super) const AT: &str = "at";
+/// The name of the cost that a request stated.
+pub(super) const COST: &str = "cost";
+/// What says `--map ATTRIBUTE=present:OTHER`.
+const PRESENT: &str = "present:";
+
+/// Attributes that have a form, and whose values may be hashes or beginnings in decision records.
+const STOOD_FOR: [&str; 2] = ["ip_address", "host"];
+
+/// Names of fields by name of attribute, the first that has a value counts.
+pub(crate) type Names = BTreeMap<String, Source>;
+
+/// Where an attribute comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The first of these fields that has a value.
+    Fields(Vec<Field>),
+    /// `true` where the named attribute is present, else `false`.
+    Present(String),
+}
+
+/// One field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    name: String,
+    /// Of a list with commas, as `X-Forwarded-For`, the nth value from the right; 0: all of it.
+    from_right: u8,
+}
+
+/// The mapping, ready to be applied.
+pub(super) struct Mapping {
+    rules: Vec<(String, Rule)>,
+    slots: HashMap<String, usize>,
+    /// A value of one dash is none, as Envoy writes it.
+    dash_is_absent: bool,
+    /// Values that are no proper ones may stand for them: hashes in decision records.
+    stand_ins: bool,
+    /// Of each rule: whether a line had it.
+    seen: Vec<bool>,
+}
+
+enum Rule {
+    Fields(Vec<(usize, u8)>),
+    Present(String),
+}
+
+/// The values of one line, by slot; empty is absent.
+#[derive(Default)]
+pub(super) struct Values(Vec<String>);
+
+impl Field {
+    /// A field by its name. Of `X-Forwarded-For` the entry is meant that the nearest proxy wrote.
+    pub(super) fn new(name: &str) -> Self {
+        let is_list = name.to_ascii_lowercase().replace('_', "-").ends_with("x-forwarded-for");
+        Self { name: name.to_owned(), from_right: u8::from(is_list) }
+    }
+}
+
+impl Source {
+    pub(super) fn fields(names: &[&str]) -> Self {
+        Self::Fields(names.iter().map(|name| Field::new(name)).collect())
+    }
+
+    /// The fields in which logs have what the settings take from a header, a claim or a context.
+    fn of(attribute: &str, source: &AttributeSource) -> Self {
+        let named = |name: &str, family: &str| {
+            let (own, under) = (format!("{family}.{name}"), name.replace('-', "_"));
+            Self::fields(&[attribute, name, &under, &own])
+        };
+        match source {
+            AttributeSource::Header(name) => named(name, "headers"),
+            AttributeSource::Claim(name) => named(name, "claims"),
+            AttributeSource::Context(name) => named(name, "context"),
+            AttributeSource::Present(of) => Self::Present(of.clone()),
+            AttributeSource::TrustedHops(hops) => {
+                let field =
+                    |name: &str| Field { name: name.to_owned(), from_right: (*hops).max(1) };
+                Self::Fields(vec![field("x-forwarded-for"), field("x_forwarded_for")])
+            }
+        }
+    }
+}
+
+/// Reads one `ATTRIBUTE=FIELD` or `ATTRIBUTE=present:OTHER`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse_map(text: &str) -> Result<(String, Source), String> {
+    let (attribute, field) = text
+        .split_once('=')
+        .filter(|(_, field)| !field.is_empty())
+        .ok_or_else(|| format!("`{text}` is not ATTRIBUTE=FIELD, as tenant_id=x-tenant"))?;
+    let name = canonical_name(attribute).map_err(|error| error.to_string())?;
+    let source = field
+        .strip_prefix(PRESENT)
+        .map_or_else(|| Source::fields(&[field]), |of| Source::Present(of.to_owned()));
+    Ok((name.into_owned(), source))
+}
+
+/// What the settings map, in terms of a log's fields.
+pub(crate) fn of_settings(attributes: &BTreeMap<String, AttributeSource>) -> Names {
+    attributes.iter().map(|(name, source)| (name.clone(), Source::of(name, source))).collect()
+}
+
+impl Mapping {
+    pub(super) fn new(names: Names, dash_is_absent: bool, stand_ins: bool) -> Self {
+        let mut slots = HashMap::new();
+        let mut rules = Vec::new();
+        for (attribute, source) in names {
+            let rule = match source {
+                Source::Present(of) => Rule::Present(of),
+                Source::Fields(fields) => Rule::Fields(
+                    fields
+                        .into_iter()
+                        .map(|field| {
+                            let next = slots.len();
+                            (*slots.entry(field.name).or_insert(next), field.from_right)
+                        })
+                        .collect(),
+                ),
+            };
+            rules.push((attribute, rule));
+        }
+        // What asks whether another attribute is present comes after all of those.
+        rules.sort_by_key(|(_, rule)| matches!(rule, Rule::Present(_)));
+        let seen = vec![false; rules.len()];
+        Self { rules, slots, dash_is_absent, stand_ins, seen }
+    }
+
+    /// The slot of a field that is read.
+    pub(super) fn slot(&self, field: &str) -> Option<usize> {
+        self.slots.get(field).copied()
+    }
+
+    /// The fields that are read, with their slots.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.slots.iter().map(|(name, slot)| (name.as_str(), *slot))
+    }
+
+    /// The slot of a column: the one of a field that is read, else of an attribute of that name.
+    /// `None` where the name is none of an attribute.
+    pub(super) fn slot_of_column(&mut self, name: &str) -> Option<usize> {
+        if let Some(slot) = self.slot(name) {
+            return Some(slot);
+        }
+        let attribute = canonical_name(name).ok()?.into_owned();
+        if attribute == "endpoint" || self.rules.iter().any(|(ruled, _)| *ruled == attribute) {
+            return None;
+        }
+        let slot = self.slots.len();
+        self.slots.insert(name.to_owned(), slot);
+        self.rules.insert(0, (attribute, Rule::Fields(vec![(slot, 0)])));
+        self.seen.insert(0, false);
+        Some(slot)
+    }
+
+    /// Whether an attribute can come out of these slots.
+    pub(super) fn reads(&self, attribute: &str, slots: &[Option<usize>]) -> bool {
+        self.rules.iter().filter(|(name, _)| name == attribute).any(|(_, rule)| match rule {
+            Rule::Fields(fields) => fields.iter().any(|(slot, _)| slots.contains(&Some(*slot))),
+            Rule::Present(_) => false,
+        })
+    }
+
+    /// Whether a line so far had this attribute.
+    pub(super) fn saw(&self, attribute: &str) -> bool {
+        self.rules.iter().zip(&self.seen).any(|((name, _), seen)| *seen && name == attribute)
+    }
+
+    /// The request of a line.
+    ///
+    /// # Errors
+    /// What is missing, or which attribute cannot be what its field says.
+    pub(super) fn entry(&mut self, values: &Values) -> Result<Entry, String> {
+        let (mut at, mut cost) = (None, None);
+        let mut attributes = AttributesBuilder::new();
+        for ((name, rule), seen) in self.rules.iter().zip(&mut self.seen) {
+            let value = match rule {
+                Rule::Present(of) => Some(if attributes.has(of) { "true" } else { "false" }),
+                Rule::Fields(fields) => fields
+                    .iter()
+                    .filter_map(|(slot, from_right)| Some(pick(values.get(*slot)?, *from_right)))
+                    .find(|v| !v.is_empty() && (*v != "-" || !self.dash_is_absent)),
+            };
+            let Some(value) = value else { continue };
+            *seen = true;
+            match name.as_str() {
+                AT => at = Some(instant::parse(value).map_err(|e| format!("`at` is {e}"))?),
+                COST => cost = Some(tokens(value)?),
+                _ => set(&mut attributes, name, value, self.stand_ins)?,
+            }
+        }
+        let at = at.ok_or("it has no time")?;
+        Ok(Entry { at, attributes: attributes.finish(), cost })
+    }
+}
+
+impl Values {
+    /// Forgets the last line.
+    pub(super) fn clear(&mut self) {
+        self.0.iter_mut().for_each(String::clear);
+    }
+
+    pub(super) fn get(&self, slot: usize) -> Option<&str> {
+        self.0.get(slot).map(String::as_str)
+    }
+
+    /// Sets the value of a slot.
+    pub(super) fn set(&mut self, slot: usize, value: impl fmt::Display) {
+        if slot >= self.0.len() {
+            self.0.resize(slot + 1, String::new());
+        }
+        if let Some(text) = self.0.get_mut(slot) {
+            text.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{value}");
+        }
+    }
+}
+
+/// The nth of a list from the right, the first where there are fewer; the whole for 0.
+fn pick(value: &str, from_right: u8) -> &str {
+    match usize::from(from_right).checked_sub(1) {
+        None => value.trim_ascii(),
+        Some(skip) => {
+            let mut from_right = value.rsplit(',');
+            let first = value.split(',').next().unwrap_or_default();
+            from_right.nth(skip).unwrap_or(first).trim_ascii()
+        }
+    }
+}
+
+fn tokens(text: &str) -> Result<Tokens, String> {
+    let number = text.parse().ok().filter(|number| *number <= MAX_COST);
+    number.map(Tokens::new).ok_or_else(|| format!("`cost` is not a number up to {MAX_COST}"))
+}
+
+fn set(
+    attributes: &mut AttributesBuilder,
+    name: &str,
+    value: &str,
+    stand_ins: bool,
+) -> Result<(), String> {
+    match attributes.set(name, value) {
+        Err(InvalidAttribute::BadValue { .. }) if stand_ins && STOOD_FOR.contains(&name) => {
+            attributes.set_stand_in(name, value).map(drop)
+        }
+        other => other.map(drop),
+    }
+    .map_err(|error| error.to_string())
+}

@@ -1,0 +1,245 @@
+//! One policy over the log: its counters in virtual time, and the sums of what it decided.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use sluicegate_limits::attributes::Attributes;
+use sluicegate_limits::policy::{Limit, Policy, UNAUTHENTICATED};
+use sluicegate_limits::time::Timestamp;
+use sluicegate_limits::trial::Trial;
+use sluicegate_limits::verdict::{Reason, Verdict};
+
+use super::Entry;
+use super::format::Reader;
+use super::report::{ChangesReport, KeyReport, LimitChange, LimitReport, SideReport};
+use super::top::Top;
+use crate::settings::Unmatched;
+
+/// How many denied keys are counted; exact as long as there are no more.
+const COUNTED_KEYS: usize = 1_024;
+/// How many of them are reported.
+const REPORTED_KEYS: usize = 20;
+/// The most characters of a value of a key.
+const MAX_VALUE_CHARS: usize = 256;
+
+/// A policy, its counters and its sums.
+pub(super) struct Side<'p> {
+    policy: &'p Policy,
+    trial: Trial<'p>,
+    unmatched: Unmatched,
+    index: HashMap<Arc<str>, usize>,
+    allowed: u64,
+    denied: u64,
+    /// Requests that no enforcing limit applied to.
+    without_limit: u64,
+    reasons: BTreeMap<String, u64>,
+    limits: Vec<Sums>,
+    keys: Top<DeniedKey>,
+}
+
+/// What one limit did, in requests.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    applied: u64,
+    denied: u64,
+    exceeded: u64,
+}
+
+/// A key of a limit: the position of the limit, and the values of its key attributes.
+type DeniedKey = (usize, Vec<String>);
+
+/// What one policy does and the other did not.
+pub(super) struct Changes {
+    newly_denied: BTreeMap<Option<usize>, u64>,
+    newly_allowed: BTreeMap<Option<usize>, u64>,
+    keys: Top<DeniedKey>,
+}
+
+impl<'p> Side<'p> {
+    pub(super) fn new(policy: &'p Policy, unmatched: Unmatched) -> Self {
+        let names = policy.limits().iter().map(|limit| Arc::clone(&limit.name));
+        Self {
+            policy,
+            trial: Trial::new(policy),
+            unmatched,
+            index: names.zip(0..).collect(),
+            allowed: 0,
+            denied: 0,
+            without_limit: 0,
+            reasons: BTreeMap::new(),
+            limits: vec![Sums::default(); policy.limits().len()],
+            keys: Top::new(COUNTED_KEYS),
+        }
+    }
+
+    /// Decides a request at an instant that is not before that of the last one.
+    pub(super) fn decide(&mut self, now: Timestamp, entry: &Entry) -> Verdict {
+        let checked = self.trial.check(now, &entry.attributes, entry.cost);
+        // Time does not go back here, so there is always a verdict.
+        let mut verdict = checked.unwrap_or_else(|_| Verdict::refused(Reason::InvalidRequest));
+        if verdict.binding.is_none() {
+            self.without_limit += 1;
+            if verdict.allowed && self.unmatched == Unmatched::Deny {
+                verdict =
+                    Verdict { limits: verdict.limits, ..Verdict::refused(Reason::NoLimitApplies) };
+            }
+        }
+        self.count(&verdict, entry);
+        verdict
+    }
+
+    fn count(&mut self, verdict: &Verdict, entry: &Entry) {
+        for said in &verdict.limits {
+            let place = self.index.get(&said.name);
+            if let Some(sums) = place.and_then(|place| self.limits.get_mut(*place)) {
+                sums.applied += 1;
+                sums.exceeded += u64::from(!said.allowed);
+            }
+        }
+        if verdict.allowed {
+            self.allowed += 1;
+            return;
+        }
+        self.denied += 1;
+        match self.reasons.get_mut(&verdict.reason_text) {
+            Some(count) => *count += 1,
+            None => drop(self.reasons.insert(verdict.reason_text.clone(), 1)),
+        }
+        let Some(place) = self.place(verdict) else { return };
+        if let Some(sums) = self.limits.get_mut(place) {
+            sums.denied += 1;
+        }
+        if let Some(key) = self.key(place, &entry.attributes) {
+            self.keys.add(key);
+        }
+    }
+
+    /// The position of the limit that bound a verdict.
+    fn place(&self, verdict: &Verdict) -> Option<usize> {
+        self.index.get(verdict.limit_name()?).copied()
+    }
+
+    /// The request's key of a limit.
+    fn key(&self, place: usize, attributes: &Attributes) -> Option<DeniedKey> {
+        let limit = self.policy.limits().get(place)?;
+        let values = limit.key.iter().map(|name| {
+            let value = self.policy.value(attributes, name).unwrap_or_default();
+            match value.char_indices().nth(MAX_VALUE_CHARS) {
+                None => value.to_owned(),
+                Some((end, _)) => format!("{}…", value.get(..end).unwrap_or_default()),
+            }
+        });
+        Some((place, values.collect()))
+    }
+
+    /// What makes the answers of this policy less than they seem.
+    pub(super) fn warnings(&self, reader: &Reader) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (limit, sums) in self.policy.limits().iter().zip(&self.limits) {
+            let is_missing = |name: &&String| !reader.saw(name) && *name != "endpoint";
+            if let Some(missing) = limit.key.iter().find(is_missing).filter(|_| sums.applied == 0) {
+                warnings.push(format!(
+                    "limit `{}` applied to nothing: no line has its key attribute `{missing}`",
+                    limit.name
+                ));
+            }
+            if *limit.name == *UNAUTHENTICATED && !reader.saw("authenticated") {
+                warnings.push(
+                    "no line says whether its request was authenticated: all count as not; \
+                     map it, as with --map authenticated=present:user_id"
+                        .to_owned(),
+                );
+            }
+        }
+        warnings
+    }
+
+    pub(super) fn report(&self) -> SideReport {
+        let limits = self.policy.limits().iter().zip(&self.limits);
+        SideReport {
+            revision: self.policy.revision().to_owned(),
+            allowed: self.allowed,
+            denied: self.denied,
+            without_limit: self.without_limit,
+            reasons: self.reasons.clone(),
+            limits: limits
+                .map(|(limit, sums)| LimitReport {
+                    name: limit.name.to_string(),
+                    mode: limit.mode.as_str(),
+                    applied: sums.applied,
+                    denied: sums.denied,
+                    exceeded: sums.exceeded,
+                })
+                .collect(),
+            keys: self.reported(&self.keys),
+        }
+    }
+
+    fn reported(&self, keys: &Top<DeniedKey>) -> Vec<KeyReport> {
+        let most = keys.most(REPORTED_KEYS);
+        let report = |counted: super::top::Counted<DeniedKey>| {
+            let (place, values) = counted.key;
+            let limit = self.policy.limits().get(place)?;
+            let key = limit.key.iter().cloned().zip(values).collect();
+            let (limit, denied) = (limit.name.to_string(), counted.count);
+            Some(KeyReport { limit, key, denied, excess: counted.excess })
+        };
+        most.into_iter().filter_map(report).collect()
+    }
+
+    fn name(&self, place: Option<usize>) -> Option<String> {
+        let limit: Option<&Limit> = place.and_then(|place| self.policy.limits().get(place));
+        limit.map(|limit| limit.name.to_string())
+    }
+}
+
+impl Changes {
+    pub(super) fn new() -> Self {
+        Self {
+            newly_denied: BTreeMap::new(),
+            newly_allowed: BTreeMap::new(),
+            keys: Top::new(COUNTED_KEYS),
+        }
+    }
+
+    /// Counts a request that one policy denies and the other does not.
+    pub(super) fn add(
+        &mut self,
+        new: &Side<'_>,
+        verdict: &Verdict,
+        old: &Side<'_>,
+        before: &Verdict,
+        entry: &Entry,
+    ) {
+        match (before.allowed, verdict.allowed) {
+            (true, false) => {
+                let place = new.place(verdict);
+                *self.newly_denied.entry(place).or_default() += 1;
+                if let Some(key) = place.and_then(|place| new.key(place, &entry.attributes)) {
+                    self.keys.add(key);
+                }
+            }
+            (false, true) => *self.newly_allowed.entry(old.place(before)).or_default() += 1,
+            _ => {}
+        }
+    }
+
+    pub(super) fn report(&self, new: &Side<'_>, old: &Side<'_>) -> ChangesReport {
+        let by = |side: &Side<'_>, sums: &BTreeMap<Option<usize>, u64>| -> Vec<LimitChange> {
+            let limit = |(place, requests): (&Option<usize>, &u64)| LimitChange {
+                limit: side.name(*place),
+                requests: *requests,
+            };
+            let mut all: Vec<_> = sums.iter().map(limit).collect();
+            all.sort_by_key(|change| std::cmp::Reverse(change.requests));
+            all
+        };
+        ChangesReport {
+            newly_denied: self.newly_denied.values().sum(),
+            newly_allowed: self.newly_allowed.values().sum(),
+            newly_denied_by: by(new, &self.newly_denied),
+            newly_allowed_by: by(old, &self.newly_allowed),
+            newly_denied_keys: new.reported(&self.keys),
+        }
+    }
+}

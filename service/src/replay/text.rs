@@ -1,0 +1,227 @@
+//! The report for people at a terminal.
+
+use std::fmt::Write as _;
+
+use super::report::{ChangesReport, KeyReport, LogReport, Report, SideReport};
+
+/// How many columns the picture of time has.
+const COLUMNS: usize = 60;
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// How many keys are listed.
+const KEYS: usize = 10;
+
+/// The page, without a line end.
+#[must_use]
+pub(crate) fn page(report: &Report) -> String {
+    let mut page = head(&report.log);
+    let verdict = |side: &SideReport| {
+        let share = percent(report.denied_share(side));
+        format!("{} would have been denied ({share})", grouped(side.denied))
+    };
+    let _ = writeln!(page, "policy {}: {}", report.policy.revision, verdict(&report.policy));
+    if let (Some(old), Some(changes)) = (&report.against, &report.changes) {
+        let _ = writeln!(page, "against {}: {}", old.revision, verdict(old));
+        page.push_str(&changed(changes));
+    }
+    page.push_str(&limits(report));
+    page.push_str(&keys(&report.policy.keys));
+    page.push_str(&over_time(report));
+    for warning in &report.warnings {
+        let _ = writeln!(page, "\nnote: {warning}");
+    }
+    page.trim_end().to_owned()
+}
+
+/// A number with a comma between thousands.
+#[must_use]
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A share from 0 to 1 as a percentage; what is there is never shown as nothing.
+#[must_use]
+pub(crate) fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent > 0.0 && percent < 0.01 {
+        return "< 0.01 %".to_owned();
+    }
+    if percent > 99.99 && percent < 100.0 {
+        return "> 99.99 %".to_owned();
+    }
+    format!("{percent:.2} %")
+}
+
+/// An instant for people: to the second, without the letters of RFC 3339.
+#[must_use]
+pub(crate) fn instant(rfc3339: &str) -> String {
+    rfc3339.get(..19).unwrap_or(rfc3339).replace('T', " ")
+}
+
+/// The key as `tenant_id=acme, user_id=7`.
+#[must_use]
+pub(crate) fn key_text(key: &KeyReport) -> String {
+    if key.key.is_empty() {
+        return "all requests".to_owned();
+    }
+    let parts: Vec<_> = key.key.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    parts.join(", ")
+}
+
+/// A count of the most frequent, which may be too high.
+#[must_use]
+pub(crate) fn count_text(key: &KeyReport) -> String {
+    match key.excess {
+        0 => grouped(key.denied),
+        excess => format!("{} to {}", grouped(key.denied - excess), grouped(key.denied)),
+    }
+}
+
+fn head(log: &LogReport) -> String {
+    let mut text = format!(
+        "{}: {} requests of {} lines ({})",
+        plain(&log.name),
+        grouped(log.requests),
+        grouped(log.lines),
+        log.format
+    );
+    if let (Some(first), Some(last)) = (&log.first_at, &log.last_at) {
+        let _ = write!(text, ", {} to {} UTC", instant(first), instant(last));
+    }
+    text.push('\n');
+    if log.unreadable_lines > 0 {
+        let _ = writeln!(text, "{} lines could not be read:", grouped(log.unreadable_lines));
+        for unreadable in &log.unreadable {
+            let _ = writeln!(text, "  line {}: {}", unreadable.line, plain(&unreadable.why));
+        }
+    }
+    text
+}
+
+fn changed(changes: &ChangesReport) -> String {
+    let mut text = String::new();
+    for (what, sum, by) in [
+        ("denied that passed before", changes.newly_denied, &changes.newly_denied_by),
+        ("passed that were denied before", changes.newly_allowed, &changes.newly_allowed_by),
+    ] {
+        let _ = write!(text, "  {} {what}", grouped(sum));
+        for (index, change) in by.iter().enumerate() {
+            let limit = change.limit.as_deref().unwrap_or("no limit applies");
+            let separator = if index == 0 { ": " } else { ", " };
+            let _ = write!(text, "{separator}{limit} {}", grouped(change.requests));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn limits(report: &Report) -> String {
+    let mut rows = vec![["LIMIT", "MODE", "APPLIED", "DENIED", "EXCEEDED"].map(str::to_owned)];
+    for limit in &report.policy.limits {
+        let [applied, denied, exceeded] =
+            [limit.applied, limit.denied, limit.exceeded].map(grouped);
+        rows.push([limit.name.clone(), limit.mode.to_owned(), applied, denied, exceeded]);
+    }
+    table(&rows, 2)
+}
+
+fn keys(keys: &[KeyReport]) -> String {
+    let mut rows = vec![["DENIED MOST", "LIMIT", "DENIED"].map(str::to_owned)];
+    for key in keys.iter().take(KEYS) {
+        rows.push([plain(&key_text(key)), key.limit.clone(), count_text(key)]);
+    }
+    if keys.is_empty() { String::new() } else { table(&rows, 2) }
+}
+
+/// Rows in columns, those from `right` on to the right, below an empty line.
+fn table<const N: usize>(rows: &[[String; N]], right: usize) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = "\n".to_owned();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column < right { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+        });
+        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    text
+}
+
+/// One line each for all requests and for the denied ones.
+fn over_time(report: &Report) -> String {
+    let buckets = &report.over_time.buckets;
+    let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
+        return String::new();
+    };
+    let columns = COLUMNS.min(buckets.len());
+    let mut sums = vec![(0, 0); columns];
+    for (index, bucket) in buckets.iter().enumerate() {
+        if let Some((requests, denied)) = sums.get_mut(index * columns / buckets.len()) {
+            *requests += bucket.requests;
+            *denied += bucket.denied;
+        }
+    }
+    let most = sums.iter().map(|(requests, _)| *requests).max().unwrap_or(1);
+    let line = |of: fn(&(u64, u64)) -> u64| -> String {
+        sums.iter().map(|sum| bar(of(sum), most)).collect()
+    };
+    let (from, to) = (instant(&first.at), instant(&last.at));
+    format!(
+        "\nOVER TIME ({from} to {to} UTC)\nrequests  {}\ndenied    {}\n",
+        line(|sum| sum.0),
+        line(|sum| sum.1)
+    )
+}
+
+fn bar(count: u64, most: u64) -> char {
+    let height = (u128::from(count) * BARS.len() as u128).div_ceil(u128::from(most.max(1)));
+    let place = usize::try_from(height).unwrap_or_default().checked_sub(1);
+    place.and_then(|place| BARS.get(place)).copied().unwrap_or(' ')
+}
+
+/// The text without control characters, which a terminal would obey.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_commas_between_thousands() {
+        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
+        for (number, text) in cases {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_not_shown_as_nothing() {
+        let cases = [
+            (0.0, "0.00 %"),
+            (0.000_001, "< 0.01 %"),
+            (0.1234, "12.34 %"),
+            (0.999_999, "> 99.99 %"),
+            (1.0, "100.00 %"),
+        ];
+        for (share, text) in cases {
+            assert_eq!(percent(share), text);
+        }
+    }
+
+    #[test]
+    fn bars_are_as_high_as_their_share() {
+        let bars: String = [0, 1, 50, 100].iter().map(|count| bar(*count, 100)).collect();
+        assert_eq!(bars, " ▁▄█");
+    }
+}

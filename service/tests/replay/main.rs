@@ -1,0 +1,14 @@
+//! `sluicegate replay` as people run it: each format, the answers by hand, and the page.
+
+#![cfg(test)]
+
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+mod process;
+#[path = "../support/service.rs"]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+mod service;
+
+mod answers;
+mod formats;
+mod world;
