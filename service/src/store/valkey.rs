@@ -23,19 +23,24 @@ use super::{StoreAnswer, StoreError};
 use crate::clock;
 use crate::settings::ValkeySettings;
 
-/// The script that decides; its parts are the twins of the modules of `limits::counter`.
+/// The script that decides; its parts are the twins of the modules of `limits`. Its head says why
+/// they stand in two functions.
 pub const SCRIPT: &str = concat!(
     include_str!("valkey/script/head.lua"),
+    "local function run()\n\n",
+    include_str!("valkey/script/bytes.lua"),
+    include_str!("valkey/script/counter.lua"),
+    include_str!("valkey/script/check.lua"),
+    "function need(part)\nbuilt = part\n\n",
     include_str!("valkey/script/holds.lua"),
     include_str!("valkey/script/token_bucket.lua"),
     include_str!("valkey/script/sliding_window.lua"),
     include_str!("valkey/script/aligned_window.lua"),
     include_str!("valkey/script/penalty.lua"),
-    include_str!("valkey/script/bytes.lua"),
-    include_str!("valkey/script/counter.lua"),
-    include_str!("valkey/script/check.lua"),
     include_str!("valkey/script/once.lua"),
+    "end\n\n",
     include_str!("valkey/script/call.lua"),
+    "\nend\n\nreturn run()\n",
 );
 
 /// Checks of one core that may wait; more are refused.

@@ -1,7 +1,7 @@
 -- aligned window: `last` (the end of the window that is counted) and `used`; the terms `first` to
 -- `third` are the edges
 
-local function build_aligned()
+if part == ALIGNED and not aligned then
   local function current(terms)
     if now < terms.second then return terms.first, terms.second end
     return terms.second, terms.third
@@ -48,7 +48,7 @@ local function build_aligned()
     return list and holds.last_end(list) or 0
   end
 
-  return {
+  aligned = {
     current = current,
     rebase = rebase,
     book = book,

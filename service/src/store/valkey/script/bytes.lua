@@ -1,65 +1,56 @@
 -- counters: { stored, tag, holds, and the fields of the ledger }; a fresh one has the tag of
 -- concurrency, as no ledger is kept there
 
--- Builds the part that this algorithm needs.
-local function need(tag)
-  if tag == BUCKET then bucket = bucket or build_bucket()
-  elseif tag == SLIDING then sliding = sliding or build_sliding()
-  elseif tag == ALIGNED then aligned = aligned or build_aligned()
-  elseif tag == PENALTY then penalty = penalty or build_penalty() end
-end
-
--- A counter with room for all its fields, so that the table never grows.
-local function new_counter(stored, tag, list, a, b, window)
-  return { stored = stored, tag = tag, holds = list, window = window, anchor = a, taken = b,
-    last = a, used = b, blocked = 0, check = 0, asked = 0, dirty = false, fresh_ask = false,
-    fresh_in = 0 }
-end
-
--- Reads the bytes of a counter; false where this version cannot.
-local function decode(raw)
-  if not raw or raw == '' then return new_counter(false, CONCURRENCY) end
-  local size = #raw
-  if size < 2 or (size - 2) % 16 ~= 0 then return false end
-  local head, count = string.byte(raw, 1, 2)
-  local tag, pairs_left = head - 16, (size - 2) / 16 - count
-  if tag == SLIDING then
-    if pairs_left < 1 or pairs_left > 257 then return false end
-  elseif tag == BUCKET or tag == ALIGNED then
-    if pairs_left ~= 1 then return false end
-  elseif tag == PENALTY then
-    if count > 0 or pairs_left ~= 2 then return false end
-  elseif tag ~= CONCURRENCY or pairs_left ~= 0 then
-    return false
-  end
-  need(tag)
-  local at, list = 3, nil
-  if count > 0 then
-    holds, list = holds or build_holds(), {}
-    for i = 1, count * 2, 2 do list[i], list[i + 1], at = unpack('<I8I8', raw, at) end
-  end
-  if tag == CONCURRENCY then return new_counter(true, tag, list) end
-  local a, b, from = unpack('<I8I8', raw, at)
-  local window = nil
-  if tag == SLIDING then
-    window = { opening = a, total = b, bytes = raw, from = from, to = size + 1, tail = {},
-      first = 1 }
-  end
-  local c = new_counter(true, tag, list, a, b, window)
-  if tag == PENALTY then
-    local blocked, rest = unpack('<I8I8', raw, from)
-    if rest ~= 0 then return false end
-    c.blocked = blocked
-  end
-  return c
-end
-
 local function pack_pairs(list, first)
   if first > #list then return '' end
   if first + 1 == #list then return pack('<I8I8', list[first], list[first + 1]) end
   local out = {}
   for i = first, #list, 2 do out[#out + 1] = pack('<I8I8', list[i], list[i + 1]) end
   return table.concat(out)
+end
+
+-- Reads the bytes of a counter; false where this version cannot.
+local function decode(raw)
+  local tag, list, a, b, blocked, window = CONCURRENCY, nil, nil, nil, 0, nil
+  local known = raw and raw ~= ''
+  if known then
+    local size = #raw
+    if size < 2 or (size - 2) % 16 ~= 0 then return false end
+    local head, count = string.byte(raw, 1, 2)
+    local words = (size - 2) / 16 - count
+    tag = head - 16
+    if tag == SLIDING then
+      if words < 1 or words > 257 then return false end
+    elseif tag == BUCKET or tag == ALIGNED then
+      if words ~= 1 then return false end
+    elseif tag == PENALTY then
+      if words ~= 2 or count > 0 then return false end
+    elseif tag ~= CONCURRENCY or words ~= 0 then
+      return false
+    end
+    local at = 3
+    if count > 0 then
+      if not holds then need('holds') end
+      list = {}
+      for i = 1, count * 2, 2 do list[i], list[i + 1], at = unpack('<I8I8', raw, at) end
+    end
+    if tag ~= CONCURRENCY then
+      if tag ~= built then need(tag) end
+      a, b, at = unpack('<I8I8', raw, at)
+      if tag == SLIDING then
+        window = { opening = a, total = b, bytes = raw, from = at, to = size + 1, tail = {},
+          first = 1 }
+      elseif tag == PENALTY then
+        local rest
+        blocked, rest = unpack('<I8I8', raw, at)
+        if rest ~= 0 then return false end
+      end
+    end
+  end
+  -- With room for all its fields, so that the table never grows.
+  return { stored = known, tag = tag, holds = list, window = window, anchor = a, taken = b,
+    last = a, used = b, blocked = blocked, check = 0, asked = 0, dirty = false,
+    fresh_ask = false, fresh_in = 0 }
 end
 
 -- The bytes of a counter; nil where it is empty.

@@ -29,11 +29,11 @@ local function read_ask()
     unpack('<I2BBBI8I8I8I8I8I8', input, at)
   local hold_end, lasting, quantum
   if op >= HOLD and op < STRIKE then
-    holds = holds or build_holds()
+    if not holds then need('holds') end
     hold_end, lasting, quantum, next_at = unpack('<I8I8I8', input, next_at)
   end
   at = next_at
-  need(tag)
+  if tag ~= built then need(tag) end
   local c = counters[place]
   if c == nil then
     c = decode(stored[place])
@@ -62,7 +62,7 @@ for number = 1, checks do
     end
   end
   if record_at > 0 then
-    once = once or build_once()
+    if not once then need('once') end
     if once.at_place(record_at) == false then bad = bad or count end
   end
   if stale or bad then
@@ -72,18 +72,15 @@ for number = 1, checks do
   else decide(asks, number) end
 end
 
--- Time to live in whole seconds, a power of two, so that writes share few of them.
-local function seconds_to_live(fresh_in)
-  local least = math.ceil(fresh_in / 1000000) + 1
-  local mantissa, exponent = math.frexp(least)
-  local seconds = mantissa == 0.5 and least or 2 ^ exponent
-  return ARGV[1] == '' and seconds or seconds + DAY_SECONDS
-end
-
 local groups, empty = {}, {}
 
+-- Groups what is written by its time to live in whole seconds, a power of two, so that writes share
+-- few of them.
 local function write(place, bytes, fresh_in)
-  local seconds = seconds_to_live(fresh_in)
+  local seconds = math.ceil(fresh_in / 1000000) + 1
+  local mantissa, exponent = math.frexp(seconds)
+  if mantissa > 0.5 then seconds = 2 ^ exponent end
+  if ARGV[1] ~= '' then seconds = seconds + DAY_SECONDS end
   local group = groups[seconds]
   if not group then
     group = {}
@@ -130,7 +127,3 @@ if empty[1] then redis.call('DEL', spread(empty)) end
 
 out[1] = pack('<BBI8I8', VERSION, OK, now, generation)
 return table.concat(out)
-
-end
-
-return run()

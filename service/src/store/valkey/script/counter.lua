@@ -81,20 +81,6 @@ local function rebase(c, terms)
   if changed then c.dirty, c.fresh_ask = true, terms end
 end
 
--- The end of a hold that is asked for now: on the grid, and within an aligned window.
-local function hold_end(terms)
-  local at = capped(now + terms.lasting)
-  if terms.quantum > 0 then
-    local over = at % terms.quantum
-    if over > 0 then at = capped(at + terms.quantum - over) end
-  end
-  if terms.tag == ALIGNED then
-    local _, last = aligned.current(terms)
-    if at > last then return last end
-  end
-  return at
-end
-
 -- Whether `n` tokens pass, and the wait until they would.
 local function room(c, terms, n)
   if n > terms.limit or terms.limit == 0 then return false, NEVER end
@@ -114,7 +100,7 @@ local function mark(c, ask, n)
   if op == LOOK or op == TAKE then return room(c, ask, n) end
   if op == HOLD then
     local fits, wait = room(c, ask, n)
-    if fits and n > 0 and c.holds and not holds.takes_end(c.holds, hold_end(ask)) then
+    if fits and n > 0 and c.holds and not holds.takes_end(c.holds, holds.new_end(ask)) then
       return false, holds.first_wait(c.holds)
     end
     return fits, wait
@@ -123,7 +109,7 @@ local function mark(c, ask, n)
     if holds.held_until(list, ask.hold_end) < n or ask.hold_end <= now then
       return false, NEVER
     end
-    local later = hold_end(ask)
+    local later = holds.new_end(ask)
     if later > ask.hold_end and not holds.takes_end(list, later) then
       return false, holds.first_wait(list)
     end
@@ -131,28 +117,7 @@ local function mark(c, ask, n)
   return true, 0
 end
 
--- What is done to the holds. Answers the end of the hold that was granted or extended, else 0.
-local function apply_to_holds(c, ask)
-  local op, n, list, granted = ask.op, ask.tokens, c.holds or {}, 0
-  if op == HOLD then
-    granted = hold_end(ask)
-    holds.add(list, granted, n)
-  elseif op == EXTEND then
-    granted = hold_end(ask)
-    if granted < ask.hold_end then granted = ask.hold_end end
-    holds.add(list, granted, holds.remove(list, ask.hold_end, n))
-  elseif op == RELEASE then
-    holds.remove(list, ask.hold_end, n)
-  elseif op == SETTLE then
-    if ask.hold_end > now then holds.remove(list, ask.hold_end, ask.lasting)
-    else n = minus(n, ask.lasting) end
-    book(c, ask, n)
-  end
-  c.holds = list
-  return granted
-end
-
--- Carries the operation out. Answers as `apply_to_holds`.
+-- Carries the operation out. Answers the end of the hold that was granted or extended, else 0.
 local function apply(c, ask)
   local op, n, granted = ask.op, ask.tokens, 0
   if op ~= RESET then
@@ -162,7 +127,7 @@ local function apply(c, ask)
   fold(c, ask)
   if op == TAKE then book(c, ask, n)
   elseif op == RESET then c.tag, c.holds, c.window = CONCURRENCY, nil, nil
-  else granted = apply_to_holds(c, ask) end
+  else granted = holds.apply(c, ask) end
   if c.holds and #c.holds == 0 then c.holds = nil end
   c.dirty, c.fresh_ask = true, ask
   return granted

@@ -11,8 +11,9 @@
 -- and `q - q % 1` is floor(q). Times are in µs.
 --
 -- A closure costs something in each call, the more the more locals are open that it captures. So
--- all parts stand in one function, which captures the locals of this file once, and the parts that
--- not every call needs are built when a call first needs them.
+-- all else stands in one function (see SCRIPT), which captures the locals of this file once, and
+-- the parts that not every call needs stand in `need`, which builds them when a call first needs
+-- them.
 
 local spread = unpack
 local pack, unpack = struct.pack, struct.unpack
@@ -23,10 +24,9 @@ local LOOK, TAKE, HOLD, EXTEND, RELEASE, SETTLE, RESET, STRIKE = 0, 1, 2, 3, 4, 
 local NEVER = -1 -- a wait
 local now, stored -- the instant of this call, and the bytes of KEYS
 local holds, bucket, sliding, aligned, penalty, once -- the parts, once built
+local need, built -- builds a part, and which was asked for last
 
 local function capped(n) if n > LAST then return LAST end return n end
 
 local function minus(a, b) if a > b then return a - b end return 0 end
-
-local function run()
 

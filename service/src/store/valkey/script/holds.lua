@@ -1,6 +1,6 @@
 -- holds: a flat list {end, tokens, end, tokens, ..}, ascending by end; nil where there are none
 
-local function build_holds()
+if part == 'holds' and not holds then
   local MOST_SUMS = 255
 
   -- How many slots of the list are expired at `at`.
@@ -94,7 +94,44 @@ local function build_holds()
     return list[i] and list[i] - now or NEVER
   end
 
-  return {
+  -- The end of a hold that is asked for now: on the grid, and within an aligned window.
+  local function new_end(terms)
+    local at = capped(now + terms.lasting)
+    if terms.quantum > 0 then
+      local over = at % terms.quantum
+      if over > 0 then at = capped(at + terms.quantum - over) end
+    end
+    if terms.tag == ALIGNED then
+      local _, last = aligned.current(terms)
+      if at > last then return last end
+    end
+    return at
+  end
+
+  -- What is done to the holds. Answers the end of the hold that was granted or extended, else 0.
+  local function apply(c, ask)
+    local op, n, list, granted = ask.op, ask.tokens, c.holds or {}, 0
+    if op == HOLD then
+      granted = new_end(ask)
+      add(list, granted, n)
+    elseif op == EXTEND then
+      granted = new_end(ask)
+      if granted < ask.hold_end then granted = ask.hold_end end
+      add(list, granted, remove(list, ask.hold_end, n))
+    elseif op == RELEASE then
+      remove(list, ask.hold_end, n)
+    elseif op == SETTLE then
+      if ask.hold_end > now then remove(list, ask.hold_end, ask.lasting)
+      else n = minus(n, ask.lasting) end
+      book(c, ask, n)
+    end
+    c.holds = list
+    return granted
+  end
+
+  holds = {
+    apply = apply,
+    new_end = new_end,
     expired = expired,
     held = held,
     held_until = held_until,

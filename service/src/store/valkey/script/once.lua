@@ -3,7 +3,7 @@
 -- the kind, from when on it counts for nothing, and the ends with their count before them, or the
 -- answer without what it booked, as a repeat books nothing.
 
-local function build_once()
+if part == 'once' and not once then
   local EXTENDED, ENDED = 17, 18
   local GRACE = 300000000 -- a reservation can be settled for this long after its end
   local records = {} -- by place in KEYS, each decoded once; false where it cannot be
@@ -130,7 +130,7 @@ local function build_once()
     return head .. pack('<I2', #record) .. table.concat(ends)
   end
 
-  return {
+  once = {
     at_place = at_place,
     encode = encode,
     records = records,

@@ -1,7 +1,7 @@
 -- penalty: `last` (the end of the window whose strikes are counted), `used` (the strikes) and
 -- `blocked` (when the block ends); the terms `limit` to `second` are after, within and block
 
-local function build_penalty()
+if part == PENALTY and not penalty then
   local function window_end(terms) return capped(now - now % terms.first + terms.first) end
 
   -- A window or a block that reaches further than one that begins now is cut to that.
@@ -45,7 +45,7 @@ local function build_penalty()
     end
   end
 
-  return {
+  penalty = {
     mark = mark,
     rebase = rebase,
     state = state,

@@ -2,7 +2,7 @@
 -- touched stay packed, in bytes[from, to); newer ones follow in `tail`, flat, from `first` on.
 -- The term `first` is the length of the window.
 
-local function build_sliding()
+if part == SLIDING and not sliding then
   local EXACT_LIMIT, MOST_ENTRIES = 64, 256
 
   local function new()
@@ -185,7 +185,7 @@ local function build_sliding()
     return now
   end
 
-  return {
+  sliding = {
     new = new,
     book = book,
     fold = fold,

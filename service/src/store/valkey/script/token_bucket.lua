@@ -1,7 +1,7 @@
 -- token bucket: `anchor` and `taken` of the counter; the terms `first` to `third` are the tick, and
 -- the tokens that come back in how many ticks
 
-local function build_bucket()
+if part == BUCKET and not bucket then
   local ceil = math.ceil
   local LONGEST_REFILL = 100 * 366 * 86400 * 1000000
 
@@ -121,7 +121,7 @@ local function build_bucket()
     return at > from and at or from
   end
 
-  return {
+  bucket = {
     book = book,
     cap = cap,
     fold = fold,
