@@ -16,6 +16,7 @@ use crate::settings::Unmatched;
 
 mod decisions;
 mod format;
+pub(crate) mod html;
 mod lines;
 pub(crate) mod mapping;
 mod reorder;

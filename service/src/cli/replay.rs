@@ -12,7 +12,7 @@ use sluicegate_limits::time::Micros;
 use super::{Exit, Output, check, complain, print};
 use crate::reload::Sources;
 use crate::replay::report::Report;
-use crate::replay::{self, Format, Plan, mapping, text};
+use crate::replay::{self, Format, Plan, html, mapping, text};
 use crate::settings::{self, Overrides, Unmatched};
 
 /// How much of a log is looked at to find its format.
@@ -44,6 +44,9 @@ pub(super) struct Replay {
     /// Write every decision to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     decisions: Option<PathBuf>,
+    /// Write a report to this file that a browser shows
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// The form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -103,7 +106,11 @@ fn replay(command: &Replay) -> Result<Report, Failed> {
     let bar = bar(bytes);
     let report = replay::run(input, plan, |bytes| bar.set_position(bytes));
     bar.finish_and_clear();
-    report.map_err(|error| Failed::of(&command.log, &error))
+    let report = report.map_err(|error| Failed::of(&command.log, &error))?;
+    if let Some(file) = &command.html {
+        std::fs::write(file, html::page(&report)).map_err(|error| Failed::of(file, &error))?;
+    }
+    Ok(report)
 }
 
 /// What the settings say of attributes, and of requests that no limit applies to.

@@ -46,6 +46,13 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
+/// A number of things.
+#[must_use]
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", grouped(number))
+}
+
 /// A share from 0 to 1 as a percentage; what is there is never shown as nothing.
 #[must_use]
 pub(crate) fn percent(share: f64) -> String {
@@ -86,10 +93,10 @@ pub(crate) fn count_text(key: &KeyReport) -> String {
 
 fn head(log: &LogReport) -> String {
     let mut text = format!(
-        "{}: {} requests of {} lines ({})",
+        "{}: {} of {} ({})",
         plain(&log.name),
-        grouped(log.requests),
-        grouped(log.lines),
+        counted(log.requests, "request"),
+        counted(log.lines, "line"),
         log.format
     );
     if let (Some(first), Some(last)) = (&log.first_at, &log.last_at) {
@@ -97,7 +104,7 @@ fn head(log: &LogReport) -> String {
     }
     text.push('\n');
     if log.unreadable_lines > 0 {
-        let _ = writeln!(text, "{} lines could not be read:", grouped(log.unreadable_lines));
+        let _ = writeln!(text, "{} could not be read:", counted(log.unreadable_lines, "line"));
         for unreadable in &log.unreadable {
             let _ = writeln!(text, "  line {}: {}", unreadable.line, plain(&unreadable.why));
         }

@@ -11,4 +11,5 @@ mod service;
 
 mod answers;
 mod formats;
+mod page;
 mod world;

@@ -39,7 +39,7 @@ impl Columns {
             return Ok(false);
         };
         if count != slots.len() {
-            return Err(format!("it has {count} fields, and the header {}", slots.len()));
+            return Err(format!("it has {count} of {} fields", slots.len()));
         }
         for (cell, slot) in cells(&self.text, &self.ends, count).zip(slots) {
             if let Some(slot) = slot {
