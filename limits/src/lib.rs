@@ -16,6 +16,7 @@ pub mod charge;
 pub mod counter;
 pub mod decide;
 
+pub mod alert;
 pub mod verdict;
 
 pub mod memory;

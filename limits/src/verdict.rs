@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::alert::Alert;
 use crate::charge::Charge;
 use crate::counter::{Terms, Wait};
 use crate::decide::Reply;
@@ -102,6 +103,8 @@ pub struct Verdict {
     pub limits: Vec<LimitVerdict>,
     /// Whether any of it is not backed by the store.
     pub degraded: bool,
+    /// The parts of quotas that this request used up; [`crate::alert`] finds them.
+    pub alerts: Vec<Alert>,
 }
 
 impl Verdict {
@@ -126,15 +129,24 @@ impl Verdict {
             .filter(|_| reason == Some(Reason::LimitExceeded))
             .and_then(|at| charges.get(at)?.limit.reason.as_deref());
         let reason_text = own.or(reason.map(Reason::as_str)).unwrap_or_default().to_owned();
-        Self { allowed: reason.is_none(), reason, reason_text, binding, limits, degraded: false }
+        Self {
+            allowed: reason.is_none(),
+            reason,
+            reason_text,
+            binding,
+            limits,
+            degraded: false,
+            alerts: Vec::new(),
+        }
     }
 
     /// A denial that no limit decided.
     #[must_use]
     pub fn refused(reason: Reason) -> Self {
         let reason_text = reason.as_str().to_owned();
-        let (reason, limits) = (Some(reason), Vec::new());
-        Self { allowed: false, reason, reason_text, binding: None, limits, degraded: false }
+        let (limits, alerts) = (Vec::new(), Vec::new());
+        let (reason, binding, degraded) = (Some(reason), None, false);
+        Self { allowed: false, reason, reason_text, binding, limits, degraded, alerts }
     }
 
     /// Says `reason` instead of the limit's where the limit that binds a denial is one that is

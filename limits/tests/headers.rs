@@ -28,12 +28,28 @@ fn denied(wait: Wait) -> Verdict {
     let daily = limit("daily", 1_000, 86_400_000, 400);
     let (reason, reason_text) = (Some(Reason::LimitExceeded), "limit_exceeded".into());
     let (binding, limits) = (Some(0), vec![burst, daily]);
-    Verdict { allowed: false, reason, reason_text, binding, limits, degraded: false }
+    Verdict {
+        allowed: false,
+        reason,
+        reason_text,
+        binding,
+        limits,
+        degraded: false,
+        alerts: Vec::new(),
+    }
 }
 
 fn passed(limits: Vec<LimitVerdict>, binding: Option<usize>) -> Verdict {
     let (reason, reason_text) = (None, String::new());
-    Verdict { allowed: true, reason, reason_text, binding, limits, degraded: false }
+    Verdict {
+        allowed: true,
+        reason,
+        reason_text,
+        binding,
+        limits,
+        degraded: false,
+        alerts: Vec::new(),
+    }
 }
 
 /// The fields as lines of a response.

@@ -130,6 +130,9 @@ impl Metrics {
         {
             self.policy.denied(limit);
         }
+        for alert in &verdict.alerts {
+            self.policy.alerted(&alert.limit, alert.percent);
+        }
         for limit in verdict.would_deny() {
             self.policy.would_deny(&limit.name);
         }

@@ -1,8 +1,9 @@
 //! What each request leaves behind: a decision record, and a span where spans are exported.
 //!
 //! Every denial is recorded, and a sampled share of the rest; a Peek decides nothing and leaves
-//! only a span. A request builds its record and hands it to a thread that writes; where too many
-//! wait, the record is dropped and counted.
+//! only a span. A part of a quota that was used up is a record of its own. A request builds its
+//! record and hands it to a thread that writes; where too many wait, the record is dropped and
+//! counted.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -22,8 +23,10 @@ use crate::metrics::Metrics;
 use crate::settings::DecisionRecords;
 use crate::telemetry::Spans;
 
+mod alert;
 mod redact;
 
+use alert::AlertRecord;
 pub use redact::Redactor;
 
 /// The target of the records among the lines of the log.
@@ -54,8 +57,16 @@ pub struct Writer {
 
 #[derive(Debug)]
 enum Message {
-    Write(Box<Record>),
+    Write(Line),
     Stop,
+}
+
+/// What is written.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Line {
+    Decision(Box<Record>),
+    Alert(Box<AlertRecord>),
 }
 
 /// One decision, as a line of JSON. Personal values in it are redacted already.
@@ -142,20 +153,33 @@ impl Recorder {
         if let Some(spans) = &inner.spans {
             trace_id = spans.export(call, decision, &inner.redactor);
         }
+        for alert in &decision.verdict.alerts {
+            let record = AlertRecord::of(alert, call, decision, &inner.redactor);
+            inner.send(|| Line::Alert(Box::new(record)));
+        }
         let sampled = || fastrand::f64() < inner.settings.sampled_share;
         if call.method == Method::Peek || decision.verdict.allowed && !sampled() {
             return;
         }
-        if inner.waiting.fetch_add(1, Relaxed) >= inner.settings.max_waiting {
-            inner.waiting.fetch_sub(1, Relaxed);
-            inner.metrics.records_dropped.inc();
+        inner.send(|| {
+            let mut record = Record::of(call, decision, trace_id, &inner.redactor);
+            let share = inner.settings.sampled_share;
+            record.sampled_share = (record.allowed && share < 1.0).then_some(share);
+            Line::Decision(Box::new(record))
+        });
+    }
+}
+
+impl Inner {
+    /// Hands a line to the thread that writes, unless too many wait.
+    fn send(&self, line: impl FnOnce() -> Line) {
+        if self.waiting.fetch_add(1, Relaxed) >= self.settings.max_waiting {
+            self.waiting.fetch_sub(1, Relaxed);
+            self.metrics.records_dropped.inc();
             return;
         }
-        let mut record = Record::of(call, decision, trace_id, &inner.redactor);
-        let share = inner.settings.sampled_share;
-        record.sampled_share = (record.allowed && share < 1.0).then_some(share);
-        if inner.lines.send(Message::Write(Box::new(record))).is_err() {
-            inner.metrics.records_dropped.inc();
+        if self.lines.send(Message::Write(line())).is_err() {
+            self.metrics.records_dropped.inc();
         }
     }
 }

@@ -151,5 +151,6 @@ impl<F: Fn(Arc<Policy>)> Follower<F> {
 
 /// Shows the policy in effect in the metrics.
 pub fn show(metrics: &Metrics, policy: &Policy) {
-    metrics.policy.in_effect(policy.revision(), policy.limits().iter().map(|l| &*l.name));
+    let limits = policy.limits().iter().map(|limit| (&*limit.name, &*limit.alert_at));
+    metrics.policy.in_effect(policy.revision(), limits);
 }

@@ -58,7 +58,7 @@ fn every_metric_is_documented() {
 #[test]
 fn every_metric_is_scraped_under_its_name() {
     let metrics = Metrics::new(10);
-    metrics.policy.in_effect("0123456789abcdef", ["a"].into_iter());
+    metrics.policy.in_effect("0123456789abcdef", [("a", &[80][..])].into_iter());
     let text = metrics.scrape();
     let types: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")).collect();
     for row in TABLE {
@@ -74,13 +74,19 @@ fn every_metric_is_scraped_under_its_name() {
 #[test]
 fn limits_that_are_gone_lose_their_series() {
     let metrics = Metrics::new(10);
-    metrics.policy.in_effect("1", ["old", "kept"].into_iter());
+    let (none, some, more) = (&[][..], &[80][..], &[80, 95][..]);
+    metrics.policy.in_effect("1", [("old", some), ("kept", more)].into_iter());
     metrics.policy.denied("kept");
-    metrics.policy.in_effect("2", ["kept", "new"].into_iter());
+    metrics.policy.alerted("kept", 95);
+    metrics.policy.in_effect("2", [("kept", &[95][..]), ("new", none)].into_iter());
     let text = metrics.scrape();
     assert!(!text.contains("\"old\"") && !text.contains("revision=\"1\""), "{text}");
     assert!(text.contains("sluicegate_limit_denials_total{limit=\"kept\"} 1"), "{text}");
+    assert!(!text.contains("threshold=\"80\""), "{text}");
+    let alerts = "sluicegate_quota_alerts_total{limit=\"kept\",threshold=\"95\"} 1";
+    assert!(text.contains(alerts), "{text}");
     metrics.policy.denied("a name that no policy has");
+    metrics.policy.alerted("kept", 80);
     assert_eq!(metrics.scrape(), text);
 }
 

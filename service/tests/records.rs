@@ -12,9 +12,10 @@ use sluicegate::metrics::Metrics;
 use sluicegate::record::{Recorder, Redactor, Writer};
 use sluicegate::settings::{DecisionRecords, Redaction, RedactionMode, Reveal, Secret};
 use sluicegate::telemetry::TraceParent;
+use sluicegate_limits::alert::Alert;
 use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::policy::{Policy, SourceFile};
-use sluicegate_limits::time::Timestamp;
+use sluicegate_limits::time::{Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
 
 /// A place for records that a test can read.
@@ -99,6 +100,34 @@ fn decision(verdict: Verdict) -> Decision {
         took: Duration::from_micros(90),
         reveal: Reveal::All,
     }
+}
+
+#[test]
+fn a_part_of_a_quota_that_is_used_up_is_told() {
+    let lines = Lines::default();
+    let (recorder, writer, _) = start(0.0, 10, lines.clone());
+    let mut verdict = Verdict::of(&[], &[]);
+    verdict.alerts = vec![Alert {
+        limit: "a".into(),
+        percent: 80,
+        used: Tokens::new(4),
+        quota: Tokens::new(5),
+        ends: Timestamp::new(1_796_083_200_000_000),
+    }];
+    recorder.record(&call(), &decision(verdict));
+    drop(writer);
+    let expected = serde_json::json!({
+        "target": "sluicegate::alert",
+        "time": "2026-11-24T11:04:56.000000Z",
+        "decision_id": uuid::Uuid::from_u128(7),
+        "limit": "a",
+        "threshold_percent": 80,
+        "used": 4,
+        "quota": 5,
+        "period_ends": "2026-12-01T00:00:00.000000Z",
+        "tenant_id": "acm…",
+    });
+    assert_eq!(lines.read(), [expected], "not sampled, and only the key of the limit");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use sluicegate_limits::alert::alerts;
 use sluicegate_limits::charge::{Charge, Charges, LONGEST_HOLD};
 use sluicegate_limits::counter::{Op, Wait};
 use sluicegate_limits::decide::{Ask, Check, Outcome, Reply, Stale};
@@ -277,6 +278,13 @@ impl Way<'_> {
             limit.degraded = *backing != Backing::Store;
             verdict.degraded |= limit.degraded;
         }
+        let each = self.backing.iter().zip(&self.charges).zip(replies);
+        // What is counted here is only this replica's part of a quota.
+        let at_store = each.filter(|((backing, _), _)| **backing == Backing::Store);
+        let crossed = at_store.flat_map(|((_, charge), reply)| {
+            alerts(charge.limit, &charge.numbers, &charge.terms, reply, self.now)
+        });
+        verdict.alerts = crossed.collect();
         if self.is_closed() {
             let closed = |index| self.backing.get(index) == Some(&Backing::Closed);
             verdict.close(Reason::StoreUnavailable, closed);

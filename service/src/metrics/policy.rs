@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use sluicegate_limits::time::Timestamp;
 
-use super::{Counters, Gauges, add, label, table};
+use super::{Counters, Gauges, Labels, add, label, table};
 
 /// What Prometheus sees of the limits and their files.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub struct PolicyMetrics {
     limits: Gauge,
     denials: Counters,
     would_deny: Counters,
+    alerts: Counters,
     by_limit: ArcSwap<HashMap<String, LimitCounters>>,
     accepted: Counter,
     rejected: Counter,
@@ -28,6 +29,7 @@ pub struct PolicyMetrics {
 struct LimitCounters {
     denials: Counter,
     would_deny: Counter,
+    alerts: Vec<(u8, Counter)>,
 }
 
 impl PolicyMetrics {
@@ -36,6 +38,7 @@ impl PolicyMetrics {
         Self {
             denials: add(r, &table::DENIALS, Counters::default()),
             would_deny: add(r, &table::WOULD_DENY, Counters::default()),
+            alerts: add(r, &table::ALERTS, Counters::default()),
             info: add(r, &table::POLICY, Gauges::default()),
             limits: add(r, &table::POLICY_LIMITS, Gauge::default()),
             by_limit: ArcSwap::default(),
@@ -45,20 +48,35 @@ impl PolicyMetrics {
         }
     }
 
-    /// Shows the policy in effect: its revision and the names of its limits. Limits that are not
-    /// in it any more lose their series, so that the policy bounds the number of series.
-    pub fn in_effect<'a>(&self, revision: &str, limits: impl Iterator<Item = &'a str>) {
+    /// Shows the policy in effect: its revision, and its limits with the percents that they alert
+    /// at. Limits that are not in it any more lose their series, so that the policy bounds the
+    /// number of series.
+    pub fn in_effect<'a>(&self, revision: &str, limits: impl Iterator<Item = (&'a str, &'a [u8])>) {
         self.info.clear();
         self.info.get_or_create_owned(&label("revision", revision)).set(1);
-        let resolve = |name: &str| LimitCounters {
+        let alert = |name: &str, percent: u8| {
+            (percent, self.alerts.get_or_create_owned(&threshold(name, percent)))
+        };
+        let resolve = |name: &str, alert_at: &[u8]| LimitCounters {
             denials: self.denials.get_or_create_owned(&label("limit", name)),
             would_deny: self.would_deny.get_or_create_owned(&label("limit", name)),
+            alerts: alert_at.iter().map(|percent| alert(name, *percent)).collect(),
         };
-        let now: HashMap<_, _> = limits.map(|name| (name.to_owned(), resolve(name))).collect();
+        let limits = limits.map(|(name, alert_at)| (name.to_owned(), resolve(name, alert_at)));
+        let now: HashMap<_, _> = limits.collect();
         self.limits.set(i64::try_from(now.len()).unwrap_or(i64::MAX));
-        for gone in self.by_limit.load().keys().filter(|name| !now.contains_key(*name)) {
-            self.denials.remove(&label("limit", gone));
-            self.would_deny.remove(&label("limit", gone));
+        for (name, counters) in self.by_limit.load().iter() {
+            let kept = now.get(name);
+            if kept.is_none() {
+                self.denials.remove(&label("limit", name));
+                self.would_deny.remove(&label("limit", name));
+            }
+            let alerts = kept.map(|kept| &*kept.alerts).unwrap_or_default();
+            for (percent, _) in &counters.alerts {
+                if alerts.iter().all(|(kept, _)| kept != percent) {
+                    self.alerts.remove(&threshold(name, *percent));
+                }
+            }
         }
         self.by_limit.store(Arc::new(now));
     }
@@ -77,6 +95,15 @@ impl PolicyMetrics {
         }
     }
 
+    /// Counts a part of a quota that was used up.
+    pub fn alerted(&self, limit: &str, percent: u8) {
+        let limits = self.by_limit.load();
+        let alerts = limits.get(limit).map(|counters| &*counters.alerts).unwrap_or_default();
+        if let Some((_, counter)) = alerts.iter().find(|(known, _)| *known == percent) {
+            counter.inc();
+        }
+    }
+
     /// Counts a change of the files that was taken.
     pub fn accepted(&self) {
         self.accepted.inc();
@@ -88,4 +115,8 @@ impl PolicyMetrics {
         self.rejected.inc();
         self.rejected_since.set(i64::try_from(since.get() / 1_000_000).unwrap_or(i64::MAX));
     }
+}
+
+fn threshold(limit: &str, percent: u8) -> Labels {
+    vec![("limit", limit.to_owned()), ("threshold", percent.to_string())]
 }

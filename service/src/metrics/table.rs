@@ -61,6 +61,8 @@ table! {
         "Denials by the limit that bound them.";
     WOULD_DENY: "sluicegate_shadow_would_deny_total" Counter "requests" ["limit"],
         "Requests that a limit in shadow mode would have denied.";
+    ALERTS: "sluicegate_quota_alerts_total" Counter "alerts" ["limit", "threshold"],
+        "Parts of quotas that were used up, by limit and its alert_at in percent.";
     DURATION: "sluicegate_decision_duration_seconds" Histogram "seconds" ["door"],
         "How long a decision took, from the decoded request to the verdict.";
     STORE_DURATION: "sluicegate_store_duration_seconds" Histogram "seconds" [],

@@ -14,6 +14,7 @@ mod server;
 mod valkey;
 
 mod accuracy;
+mod alerts;
 mod behaviours;
 mod failures;
 mod fallback;
