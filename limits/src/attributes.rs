@@ -283,7 +283,11 @@ fn push_as_it_is(_: &str, value: &str, out: &mut String) -> Result<(), &'static 
 }
 
 /// Appends the canonical form of a value, or says what was expected.
-fn push_canonical(name: &str, value: &str, out: &mut String) -> Result<(), &'static str> {
+pub(crate) fn push_canonical(
+    name: &str,
+    value: &str,
+    out: &mut String,
+) -> Result<(), &'static str> {
     if value.len() > MAX_VALUE_BYTES {
         return Err(TOO_LONG);
     }

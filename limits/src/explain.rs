@@ -11,8 +11,9 @@ use serde::Serialize;
 use crate::attributes::Attributes;
 use crate::counter::Wait;
 use crate::matching::{CostFrom, NotApplied, Request};
+use crate::policy::condition::Condition;
 use crate::policy::units::window_text;
-use crate::policy::{DEFAULT, Limit, Place, Policy, UNAUTHENTICATED};
+use crate::policy::{DEFAULT, Limit, Place, Policy};
 use crate::time::{Timestamp, Tokens};
 use crate::trial::Trial;
 use crate::verdict::Verdict;
@@ -160,7 +161,7 @@ impl LimitExplanation {
             name: limit.name.to_string(),
             applies: applies.is_ok(),
             why: match applies {
-                Ok(_) => why_it_applies(limit),
+                Ok(_) => why_it_applies(limit, request),
                 Err(not) => why_not(limit, not),
             },
             key: limit.key.clone(),
@@ -177,17 +178,20 @@ impl LimitExplanation {
     }
 }
 
-fn why_it_applies(limit: &Limit) -> String {
+fn why_it_applies(limit: &Limit, request: &Request<'_>) -> String {
     let mut parts = Vec::new();
     match limit.patterns.as_slice() {
         [] if *limit.name == *DEFAULT => {
             parts.push("`default` is for every request with its key".to_owned());
         }
-        [] if *limit.name == *UNAUTHENTICATED => {}
+        [] if limit.is_for_unauthenticated() => {}
         [] => parts.push("it has no match, so it is for every request".to_owned()),
         patterns => parts.push(format!("its match holds: {}", listed(patterns))),
     }
-    if *limit.name == *UNAUTHENTICATED {
+    if let Some(condition) = &limit.condition {
+        parts.push(why_it_holds(condition, request));
+    }
+    if limit.is_for_unauthenticated() {
         parts.push("`unauthenticated` implies that authenticated is false, and it is".to_owned());
     }
     if limit.key.is_empty() {
@@ -205,8 +209,26 @@ fn why_not(limit: &Limit, not: NotApplied<'_>) -> String {
         NotApplied::Authenticated => {
             "`unauthenticated` implies that authenticated is false, and it is true".to_owned()
         }
+        NotApplied::Condition(part) => format!("its `when` does not hold: `{part}`"),
         NotApplied::Missing(attribute) => format!("the request has no `{attribute}`"),
     }
+}
+
+/// A condition that holds, and what of it nobody knows.
+fn why_it_holds(condition: &Condition, request: &Request<'_>) -> String {
+    let mut unknown = Vec::new();
+    condition.unknown(&|name| request.fact(name), &mut unknown);
+    let mut text = format!("its `when` holds: `{condition}`");
+    for test in unknown {
+        let name = &test.attribute;
+        let what = match request.fact(name) {
+            None => "is missing",
+            Some(_) if **name == *"path" => "cannot be normalised",
+            Some(_) => "is not a value that can be compared so",
+        };
+        text.push_str(&format!(" (`{name}` {what}, so `{test}` holds)"));
+    }
+    text
 }
 
 fn cost_text(from: CostFrom<'_>) -> String {

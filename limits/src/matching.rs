@@ -2,9 +2,11 @@
 //!
 //! `charges` and `explain` both ask here, so that an explanation cannot differ from what happens.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::attributes::Attributes;
+use crate::policy::condition::Condition;
 use crate::policy::keys::MAX_KEY_ATTRIBUTES;
 use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::units::MAX_COST;
@@ -55,6 +57,8 @@ pub(crate) enum NotApplied<'p> {
     NoMatch,
     /// It is for unauthenticated requests and this one is authenticated.
     Authenticated,
+    /// This part of its `when` does not hold.
+    Condition(&'p Condition),
     /// The request has no such attribute, and the limit's key needs it.
     Missing(&'p str),
 }
@@ -208,7 +212,11 @@ impl Limit {
         if !self.patterns.is_empty() && !self.patterns.iter().any(|p| p.matches(attributes)) {
             return Err(NotApplied::NoMatch);
         }
-        if *self.name == *UNAUTHENTICATED && attributes.get("authenticated") == Some("true") {
+        if let Some(condition) = &self.condition {
+            if let Some(part) = condition.failing(&|name| request.fact(name)) {
+                return Err(NotApplied::Condition(part));
+            }
+        } else if self.is_for_unauthenticated() && request.is_authenticated() {
             return Err(NotApplied::Authenticated);
         }
         let mut values = [""; MAX_KEY_ATTRIBUTES];
@@ -216,6 +224,11 @@ impl Limit {
             *value = request.value(name).ok_or(NotApplied::Missing(name))?;
         }
         Ok(KeyValues { values, len: self.key.len() })
+    }
+
+    /// Whether the limit's name alone says that it is for requests without a proven identity.
+    pub(crate) fn is_for_unauthenticated(&self) -> bool {
+        *self.name == *UNAUTHENTICATED && self.condition.is_none()
     }
 
     /// What the request costs this limit, and why.
@@ -244,6 +257,18 @@ impl<'r> Request<'r> {
             "endpoint" => self.endpoint.map(|entry| entry.text.as_str()),
             _ => self.attributes.get(name),
         }
+    }
+
+    /// The value that a condition sees. `cost` is what the caller states, where it does.
+    pub(crate) fn fact(&self, name: &str) -> Option<Cow<'r, str>> {
+        match (name, self.stated) {
+            ("cost", Some(tokens)) => Some(tokens.get().to_string().into()),
+            _ => self.value(name).map(Cow::Borrowed),
+        }
+    }
+
+    fn is_authenticated(&self) -> bool {
+        self.attributes.get("authenticated") == Some("true")
     }
 
     fn endpoint_cost(&self) -> (Tokens, CostFrom<'r>) {

@@ -3,6 +3,7 @@
 pub mod calendar;
 mod canonical;
 mod compile;
+pub mod condition;
 pub mod keys;
 mod kinds;
 mod numbers;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use crate::matching::Index;
 use crate::time::{Micros, Tokens};
 use calendar::Calendar;
+use condition::Condition;
 use pattern::Pattern;
 
 pub use compile::{ATTRIBUTE_FAMILIES, KNOWN_ATTRIBUTES};
@@ -104,6 +106,8 @@ pub struct Limit {
     pub place: Place,
     /// What a request costs.
     pub cost: CostRule,
+    /// What else has to hold of a request: `when`.
+    pub condition: Option<Condition>,
     /// Which requests it is about; none: every request.
     pub(crate) patterns: Vec<Pattern>,
 }

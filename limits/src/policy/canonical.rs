@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use super::calendar::StartsOn;
+use super::condition::Condition;
 use super::{CostRule, EndpointCost, Limit, OnStoreFailure, Penalty};
 
 /// Changes when the canonical form does.
@@ -64,6 +65,8 @@ impl Form {
         patterns.sort_unstable();
         patterns.dedup();
         self.texts(&patterns);
+        let condition = limit.condition.as_ref().map(Condition::canonical);
+        self.option(condition.as_deref());
         self.texts(&limit.key);
         self.text(limit.algorithm.as_str());
         self.number(limit.numbers.limit.get());

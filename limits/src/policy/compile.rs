@@ -13,7 +13,7 @@ use super::source::{self, RawCost, RawLimit, RawQuota, RawWas, is_reason};
 use super::units::{DEFAULT_HOLD, window_text};
 use super::{
     Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, Limit, Numbers, Period, Place,
-    Policy, SourceFile, Was, canonical, rate,
+    Policy, SourceFile, Was, canonical, condition, rate,
 };
 use crate::attributes::canonical_name;
 use crate::matching::Index;
@@ -85,7 +85,7 @@ impl Draft {
             self.endpoint(&file.name, pattern, cost, problems);
         }
         for raw in source.limits {
-            self.limit(&file.name, raw, problems);
+            self.limit(file, raw, problems);
         }
     }
 
@@ -104,8 +104,8 @@ impl Draft {
         self.endpoint_costs.push(EndpointCost { text: pattern.to_string(), pattern, cost });
     }
 
-    fn limit(&mut self, file: &str, raw: RawLimit, problems: &mut Problems) {
-        let here = place(file, raw.name.at);
+    fn limit(&mut self, file: &SourceFile, raw: RawLimit, problems: &mut Problems) {
+        let here = place(&file.name, raw.name.at);
         if let Some(other) = self.limit_places.get(&raw.name.value) {
             let message = format!("limit `{}` stands at {other} too", raw.name.value);
             problems.error(raw.name.at, code::REPEATED_LIMIT, message, "rename one of them");
@@ -115,10 +115,12 @@ impl Draft {
         let patterns = raw.patterns.iter().filter_map(|text| pattern(text, problems)).collect();
         let key = key(&raw.key, problems);
         let was = raw.was.as_ref().map(|raw| was(raw, &key, problems));
-        self.counter(file, &raw, problems);
+        self.counter(&file.name, &raw, problems);
         let reason = raw.reason.as_ref().map(|reason| reason_word(reason, problems));
         let window = window(&raw);
         let burst = burst(&raw, window, problems);
+        let when = raw.when.as_ref();
+        let condition = when.and_then(|when| condition::read(when, &file.text, problems));
         let cost = cost(raw.cost, problems);
         if raw.limit.value == 0 {
             let message = format!("limit `{}` denies every request", raw.name.value);
@@ -127,7 +129,7 @@ impl Draft {
         }
         self.limits.push(Limit {
             id: id(was.as_ref().map_or(&raw.name.value, |was| &was.name)),
-            place: Place { file: file.to_owned(), line: raw.name.at.line },
+            place: Place { file: file.name.clone(), line: raw.name.at.line },
             name: raw.name.value.into(),
             description: raw.description,
             key,
@@ -149,6 +151,7 @@ impl Draft {
             max_keys: raw.max_keys.unwrap_or(DEFAULT_MAX_KEYS),
             reason,
             cost,
+            condition,
             patterns,
         });
     }
@@ -211,16 +214,30 @@ fn attribute_name(at: At, text: &str, problems: &mut Problems) -> Option<String>
         problems.error(at, code::BAD_NAME, message, "1 to 128 of A-Z a-z 0-9 _ . -");
         return None;
     };
-    let family = ATTRIBUTE_FAMILIES.iter().any(|family| name.starts_with(family));
-    if !family && !KNOWN_ATTRIBUTES.contains(&&*name) {
-        let message = format!("the attribute `{name}` must be mapped by the settings");
-        let help = match nearest(&name, KNOWN_ATTRIBUTES.iter().copied()) {
-            Some(known) => format!("did you mean `{known}`?"),
-            None => "else no request has it, and the limit never applies".to_owned(),
-        };
+    if let Some((message, help)) = unmapped(&name) {
         problems.warning(at, code::UNMAPPED_ATTRIBUTE, message, &help);
     }
     Some(name.into_owned())
+}
+
+/// What to warn of where no door brings an attribute by itself.
+pub(super) fn unmapped(name: &str) -> Option<(String, String)> {
+    let family = ATTRIBUTE_FAMILIES.iter().any(|family| name.starts_with(family));
+    if family || KNOWN_ATTRIBUTES.contains(&name) {
+        return None;
+    }
+    let message = format!("the attribute `{name}` must be mapped by the settings");
+    let root = name.split_once('.').map(|(root, _)| root);
+    let families = || ATTRIBUTE_FAMILIES.iter().map(|family| family.trim_end_matches('.'));
+    let known = match root {
+        Some(root) => nearest(root, families()).map(|family| format!("{family}.…")),
+        None => nearest(name, KNOWN_ATTRIBUTES.iter().copied()).map(ToOwned::to_owned),
+    };
+    let help = match known {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "else no request has it".to_owned(),
+    };
+    Some((message, help))
 }
 
 fn reason_word(reason: &Spanned<String>, problems: &mut Problems) -> String {

@@ -12,6 +12,8 @@ pub(crate) const MAX_PATTERNS: usize = 64;
 pub const MAX_KEY_ATTRIBUTES: usize = 8;
 /// The longest description, in bytes.
 pub(crate) const MAX_DESCRIPTION_BYTES: usize = 4_096;
+/// The longest condition, in bytes.
+pub(crate) const MAX_CONDITION_BYTES: usize = 4_096;
 /// The largest `max_keys`.
 pub(crate) const MAX_MAX_KEYS: u64 = 1_000_000_000;
 /// The most entries of `alert_at`.
@@ -126,6 +128,11 @@ pub const LIMIT_KEYS: &[Key] = &[
         "the endpoints that it is about; every request unless set",
         Form::OneOrMore(&Form::Pattern, MAX_PATTERNS),
     ),
+    Key::new(
+        "when",
+        "what else has to hold: country != \"XX\" && claims.risk_score <= 70",
+        Form::Text(MAX_CONDITION_BYTES),
+    ),
     Key::new("key", "the attributes whose values name a counter", ATTRIBUTES),
     Key::new("algorithm", "how it counts", Form::Word(Algorithm::NAMES)),
     Key::new("limit", "how many tokens pass", TOKENS).needed_by(ALL),
@@ -193,8 +200,6 @@ pub const WAS_KEYS: &[Key] = &[
 
 /// Keys of a file that a later version reads.
 pub(crate) const FILE_KEYS_LATER: &[&str] = &["plans", "tenants"];
-/// Keys of a limit that a later version reads.
-pub(crate) const LIMIT_KEYS_LATER: &[&str] = &["when"];
 /// Words of `accuracy` that a later version knows.
 pub(crate) const ACCURACIES_LATER: &[&str] = &["leased"];
 

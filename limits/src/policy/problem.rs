@@ -100,6 +100,7 @@ codes! {
     BAD_PERCENT = "bad_percent": "not a whole number of percent",
     BAD_WAS = "bad_was": "a former key that the key of the limit cannot have come from",
     BAD_PATTERN = "bad_pattern": "not a method and a path",
+    BAD_CONDITION = "bad_condition": "not a condition, or a comparison that cannot be",
     OUT_OF_RANGE = "out_of_range": "a number, window or text beyond what is accepted",
     INEXACT_RATE = "inexact_rate": "a token bucket's rate that cannot be counted exactly",
     SLOW_REFILL = "slow_refill": "a burst that takes more than 100 years to come back",
@@ -174,6 +175,11 @@ impl Problems {
     /// How many errors there were, listed or not.
     pub(crate) fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Whether the next problem would still be listed, be it an error or a warning.
+    pub(crate) fn has_room(&self) -> bool {
+        self.errors < MAX_PROBLEMS && self.warnings < MAX_PROBLEMS
     }
 
     /// The problems by file and place.

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod charges;
+mod conditions;
 mod documents;
 mod explained;
 mod keys;

@@ -2,8 +2,8 @@
 
 use super::quota::{self, RawQuota};
 use crate::policy::keys::{
-    ACCURACIES_LATER, LIMIT_KEYS, LIMIT_KEYS_LATER, MAX_DESCRIPTION_BYTES, MAX_KEY_ATTRIBUTES,
-    MAX_MAX_KEYS, MAX_PATTERNS, PENALTY_KEYS, WAS_KEYS,
+    ACCURACIES_LATER, LIMIT_KEYS, MAX_DESCRIPTION_BYTES, MAX_KEY_ATTRIBUTES, MAX_MAX_KEYS,
+    MAX_PATTERNS, PENALTY_KEYS, WAS_KEYS,
 };
 use crate::policy::kinds::{Accuracy, Algorithm, Mode, OnStoreFailure, Penalty};
 use crate::policy::problem::{Problems, code, shown};
@@ -20,6 +20,7 @@ pub(crate) struct RawLimit {
     pub(crate) name: Spanned<String>,
     pub(crate) description: Option<String>,
     pub(crate) patterns: Vec<Spanned<String>>,
+    pub(crate) when: Option<Spanned<String>>,
     pub(crate) key: Vec<Spanned<String>>,
     pub(crate) algorithm: Algorithm,
     pub(crate) limit: Spanned<u64>,
@@ -70,12 +71,13 @@ pub(super) fn read(
     let owner = format!("limit `{}`", shown(&name.value));
     let at = name.at;
     let node = Node { at: if is_map(&node) { at } else { node.at }, value: node.value };
-    let mut fields = Fields::of(node, owner, LIMIT_KEYS, LIMIT_KEYS_LATER, problems)?;
+    let mut fields = Fields::of(node, owner, LIMIT_KEYS, &[], problems)?;
     let algorithm = algorithm(&mut fields, problems);
     let raw = RawLimit {
         name,
         description: description(&mut fields, problems),
         patterns: list(&mut fields, "match", MAX_PATTERNS, problems),
+        when: fields.take("when").and_then(|node| read::text(node, "`when`", problems)),
         key: list(&mut fields, "key", MAX_KEY_ATTRIBUTES, problems),
         limit: number(&mut fields, "limit", (0, MAX_LIMIT), problems)
             .unwrap_or(Spanned { at, value: 0 }),
