@@ -62,7 +62,8 @@ pub(super) fn over_time(report: &Report) -> String {
     let width = length(report.over_time.bucket_ms);
     let series = series(report.changes.is_some());
     let mut out = format!(
-        "<section>\n<h2>Over time</h2>\n<p class=\"hint\">Requests in each {}; all times are UTC.</p>\n",
+        "<section>\n<h2>Over time</h2>\n<p class=\"hint\">Requests in each {}; all times are \
+         UTC.</p>\n",
         text(&width)
     );
     out.push_str("<div class=\"legend\">");
@@ -153,12 +154,13 @@ fn bars(buckets: &[BucketReport], series: &[Series], top: u64) -> String {
 fn hovers(buckets: &[BucketReport], series: &[Series]) -> String {
     let mut out = String::new();
     for (bucket, number) in buckets.iter().zip(0..) {
-        if bucket.requests == 0 {
+        if series.iter().all(|one| (one.of)(bucket) == 0) {
             continue;
         }
         let _ = write!(
             out,
-            "<rect class=\"hover\" x=\"{number}\" y=\"0\" width=\"1\" height=\"1000\"><title>{} UTC",
+            "<rect class=\"hover\" x=\"{number}\" y=\"0\" width=\"1\" height=\"1000\">\
+             <title>{} UTC",
             text(&instant(&bucket.at))
         );
         for one in series.iter().rev() {

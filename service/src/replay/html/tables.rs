@@ -25,7 +25,8 @@ pub(super) fn limits(report: &Report) -> String {
         out.push_str("<th class=\"number\">Denied before</th>");
     }
     out.push_str(
-        "<th class=\"number\">Denied</th><th class=\"bar\"></th><th class=\"number\">Exceeded</th></tr>\n",
+        "<th class=\"number\">Denied</th><th class=\"bar\"></th>\
+         <th class=\"number\">Exceeded</th></tr>\n",
     );
     for (limit, is_new) in rows {
         let _ = write!(out, "<tr><td class=\"name\"><code>{}</code>", text(&limit.name));
