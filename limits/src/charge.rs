@@ -1,122 +1,71 @@
-//! What a request owes: one charge for each limit that applies, each on one counter.
+//! What a request owes: one charge for each limit that applies, and what each asks of counters.
 
-use std::fmt;
-use std::hash::Hasher;
-
-use sha2::{Digest, Sha256};
-use siphasher::sip128::{Hasher128, SipHasher24};
+mod secret;
 
 use crate::attributes::Attributes;
 use crate::counter::{Op, Terms};
-use crate::decide::{Ask, Key};
+use crate::decide::{Ask, Check, Key, Reply};
 use crate::matching::KeyValues;
-use crate::policy::{Limit, Mode, Numbers, Policy};
+use crate::policy::units::MAX_HOLD;
+use crate::policy::{CostRule, Limit, Mode, Numbers, Policy};
 use crate::time::{Micros, Timestamp, Tokens};
 
-/// The longest hold on a counter.
-pub const LONGEST_HOLD: Micros = Micros::new(10_000_000);
-/// No hold ends later than this from now: the longest hold and a sixteenth of it.
-const HORIZON: Micros = Micros::new(LONGEST_HOLD.get() / 16 * 17);
-/// A key value longer than this many bytes is used by its hash.
-pub const MAX_VALUE_BYTES: usize = 256;
-/// The least length of a secret, in bytes.
-pub const MIN_SECRET_BYTES: usize = 32;
+pub use secret::{InvalidSecret, KeySecret, MAX_VALUE_BYTES, MIN_SECRET_BYTES, derive};
 
-/// Keeps the hash key for one purpose apart from every other use of the secret.
-const HASH_KEY_LABEL: &[u8] = b"sluicegate counter key v1\0";
+/// No hold ends later than this from now: the longest hold that any limit may have and a sixteenth
+/// of it. So no policy cuts the holds of another.
+const HORIZON: Micros = Micros::new(MAX_HOLD.get() / 16 * 17);
 
-/// The secret that key hashes are made with: all replicas on one store share it, so that the
-/// store sees no personal value and nobody outside can aim at one counter.
-#[derive(Clone)]
-pub struct KeySecret(SipHasher24);
-
-/// A secret was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvalidSecret {
-    /// It has this many bytes, fewer than [`MIN_SECRET_BYTES`].
-    TooShort(usize),
-}
-
-/// What a request owes one counter.
+/// What a request owes one limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Charge<'p> {
     /// The limit that applies.
     pub limit: &'p Limit,
     /// Its counter for this request.
     pub key: Key,
+    /// The counter of its strikes, where it has a penalty; in the same partition.
+    pub penalty_key: Option<Key>,
     /// How many tokens pass, for this request.
     pub numbers: Numbers,
     /// The arithmetic, at the instant that `charges` was asked for.
     pub terms: Terms,
     /// What the request costs.
     pub tokens: Tokens,
+    /// Whether that is the cost that the request states or that of its endpoint, so that what it
+    /// turns out to have cost can take its place.
+    pub cost_is_stated: bool,
 }
 
 /// What a request owes, in the order of the policy.
 pub type Charges<'p> = Vec<Charge<'p>>;
 
-impl KeySecret {
-    /// Takes the secret's bytes.
-    ///
-    /// # Errors
-    /// Fewer than [`MIN_SECRET_BYTES`].
-    pub fn new(bytes: &[u8]) -> Result<Self, InvalidSecret> {
-        if bytes.len() < MIN_SECRET_BYTES {
-            return Err(InvalidSecret::TooShort(bytes.len()));
-        }
-        Ok(Self::derive(bytes))
-    }
-
-    /// A secret for explanations, whose counters nobody stores.
-    pub(crate) fn offline() -> Self {
-        Self::derive(b"offline")
-    }
-
-    fn derive(bytes: &[u8]) -> Self {
-        let derived = Sha256::new().chain_update(HASH_KEY_LABEL).chain_update(bytes).finalize();
-        let mut key = [0; 16];
-        key.iter_mut().zip(derived).for_each(|(to, from)| *to = from);
-        Self(SipHasher24::new_with_key(&key))
-    }
-
-    /// The counter of a limit for a request with these values of the limit's key attributes.
-    fn key(&self, limit: &Limit, values: &KeyValues<'_>) -> Key {
-        // The partition depends on the first attribute alone, so that limits with the same first
-        // attribute live on one node and are decided in one call.
-        let (limit, attributes) = limit.counter();
-        let mut partition = Encoder(self.0);
-        match attributes.iter().zip(values.iter()).next() {
-            None => partition.bytes(limit.as_bytes()),
-            Some((name, value)) => partition.attribute(name, value),
-        }
-        let mut counter = Encoder(self.0);
-        counter.bytes(limit.as_bytes());
-        counter.number(attributes.len() as u64);
-        for (name, value) in attributes.iter().zip(values.iter()) {
-            counter.attribute(name, value);
-        }
-        let [first, ..] = partition.0.finish128().as_bytes();
-        Key { partition: first, hash: counter.0.finish128().as_bytes() }
-    }
+/// What a request wants of the limits that apply to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// To know whether it would pass.
+    Look,
+    /// To pass: tokens are taken, and of concurrency held for as long as the limit says.
+    Check,
+    /// To pass and to say when it is over: of concurrency tokens are held for `lasting`.
+    Hold {
+        /// How long the caller asks for; a limit's own `hold` is the most.
+        lasting: Micros,
+    },
+    /// To set aside what it may cost, and to say later what it did cost: every token is held.
+    Reserve {
+        /// How long the caller asks for; a limit's own `hold` is the most.
+        lasting: Micros,
+    },
 }
-
-impl fmt::Debug for KeySecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeySecret(..)")
-    }
-}
-
-impl fmt::Display for InvalidSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::TooShort(bytes) = self;
-        write!(f, "the key secret has {bytes} bytes: at least {MIN_SECRET_BYTES} random ones")
-    }
-}
-
-impl std::error::Error for InvalidSecret {}
 
 impl Charge<'_> {
-    /// What the store is asked.
+    /// What the store is asked: about the limit's counter, then about its penalty's.
+    pub fn asks(&self, intent: Intent) -> impl Iterator<Item = Ask> + use<> {
+        let penalty = self.penalty_ask(if intent == Intent::Look { Op::Look } else { Op::Strike });
+        std::iter::once(self.ask(self.op(intent))).chain(penalty)
+    }
+
+    /// What the store is asked about the limit's counter.
     #[must_use]
     pub fn ask(&self, op: Op) -> Ask {
         Ask {
@@ -129,6 +78,45 @@ impl Charge<'_> {
             shadow: self.limit.mode == Mode::Shadow,
             horizon: HORIZON,
         }
+    }
+
+    /// One reply of the replies to [`Self::asks`], which it takes off the front: the charge passes
+    /// where both pass, and waits for both. `None` where there are too few.
+    pub fn merge(&self, replies: &mut impl Iterator<Item = Reply>) -> Option<Reply> {
+        let reply = replies.next()?;
+        if self.penalty_key.is_none() {
+            return Some(reply);
+        }
+        let penalty = replies.next()?;
+        Some(Reply {
+            allowed: reply.allowed && penalty.allowed,
+            wait: reply.wait.max(penalty.wait),
+            blocked: !penalty.allowed,
+            ..reply
+        })
+    }
+
+    fn op(&self, intent: Intent) -> Op {
+        let longest = self.limit.hold;
+        let quantum = Micros::new(longest.get().div_ceil(16));
+        let hold = |lasting: Micros| Op::Hold { lasting: lasting.min(longest), quantum };
+        match (intent, self.terms) {
+            (Intent::Look, _) => Op::Look,
+            (Intent::Check, Terms::Concurrency { .. }) => hold(longest),
+            (Intent::Hold { lasting }, Terms::Concurrency { .. })
+            | (Intent::Reserve { lasting }, _) => hold(lasting),
+            (Intent::Check | Intent::Hold { .. }, _) => Op::Take,
+        }
+    }
+
+    fn penalty_ask(&self, op: Op) -> Option<Ask> {
+        let penalty = self.limit.penalty?;
+        let terms =
+            Terms::Penalty { after: penalty.after, within: penalty.within, block: penalty.block };
+        // Another family than the limit's counters, so that the two never share one when memory
+        // is full.
+        let (key, limit_id) = (self.penalty_key?, !self.limit.id);
+        Some(Ask { key, limit_id, terms, tokens: Tokens::ONE, ..self.ask(op) })
     }
 }
 
@@ -144,38 +132,37 @@ impl Policy {
         now: Timestamp,
     ) -> Charges<'p> {
         let request = self.request(attributes, cost);
-        let charge = |(limit, values): (&'p Limit, KeyValues<'_>)| Charge {
-            limit,
-            key: secret.key(limit, &values),
-            numbers: limit.numbers,
-            terms: limit.terms(&limit.numbers, now),
-            tokens: limit.cost_of(&request).0,
+        let charge = |(limit, values): (&'p Limit, KeyValues<'_>)| {
+            let key = secret.key(limit, &values);
+            Charge {
+                limit,
+                key,
+                penalty_key: limit.penalty.map(|_| secret.penalty_key(limit, &values, key)),
+                numbers: limit.numbers,
+                terms: limit.terms(&limit.numbers, now),
+                tokens: limit.cost_of(&request).0,
+                cost_is_stated: limit.cost == CostRule::Endpoint,
+            }
         };
         self.applying(&request).map(charge).collect()
     }
 }
 
-/// Feeds a hash so that different inputs are different bytes: every part has its length before it.
-struct Encoder(SipHasher24);
+/// What the store is asked for these charges.
+#[must_use]
+pub fn ask_all<'a, 'p: 'a>(
+    charges: impl IntoIterator<Item = &'a Charge<'p>>,
+    intent: Intent,
+) -> Check {
+    charges.into_iter().flat_map(|charge| charge.asks(intent)).collect()
+}
 
-impl Encoder {
-    fn number(&mut self, n: u64) {
-        self.0.write(&n.to_le_bytes());
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.0.write(bytes);
-    }
-
-    fn attribute(&mut self, name: &str, value: &str) {
-        self.bytes(name.as_bytes());
-        if value.len() <= MAX_VALUE_BYTES {
-            self.bytes(value.as_bytes());
-        } else {
-            // A length that no short value has marks the hash of a long one.
-            self.number(u64::MAX);
-            self.0.write(&Sha256::digest(value.as_bytes()));
-        }
-    }
+/// One reply for each charge, of the replies to [`ask_all`].
+#[must_use]
+pub fn merge_all<'a, 'p: 'a>(
+    charges: impl IntoIterator<Item = &'a Charge<'p>>,
+    replies: impl IntoIterator<Item = Reply>,
+) -> Vec<Reply> {
+    let mut replies = replies.into_iter();
+    charges.into_iter().map_while(|charge| charge.merge(&mut replies)).collect()
 }

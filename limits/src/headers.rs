@@ -9,6 +9,8 @@
 //! - `t`, the effective window in which `r` may be spent: on denial until the same request would
 //!   pass; otherwise, and where it never would, until all tokens are back.
 //!
+//! A limit of concurrency has neither `w` nor `t`: its tokens come back when requests end.
+//!
 //! Seconds are whole and rounded up, so no client comes too early. `draft03` writes the fields of
 //! draft-ietf-httpapi-ratelimit-headers-03, and `legacy` the `X-RateLimit-*` that came before,
 //! whose reset is in seconds from now too. Only enforcing limits are listed: a shadow limit is
@@ -17,7 +19,7 @@
 use std::fmt::Write;
 
 use crate::counter::Wait;
-use crate::policy::Mode;
+use crate::policy::{Algorithm, Mode};
 use crate::time::{Micros, Tokens};
 use crate::verdict::{LimitVerdict, Verdict};
 
@@ -57,7 +59,7 @@ pub fn rate_limit_headers(
             ("ratelimit", available(binding)),
         ],
         HeaderStyle::Draft03 => {
-            let policies = list(verdict, |limit| format!("{};w={}", limit.limit, window(limit)));
+            let policies = list(verdict, |limit| format!("{}{}", limit.limit, window(limit)));
             vec![
                 ("ratelimit-limit", format!("{}, {policies}", binding.limit)),
                 ("ratelimit-remaining", binding.remaining.to_string()),
@@ -89,16 +91,23 @@ fn list(verdict: &Verdict, item: impl Fn(&LimitVerdict) -> String) -> String {
 }
 
 fn quota(limit: &LimitVerdict) -> String {
-    format!(";q={};w={}", integer(limit.limit), window(limit))
+    format!(";q={}{}", integer(limit.limit), window(limit))
 }
 
 fn available(limit: &LimitVerdict) -> String {
-    format!("{};r={};t={}", name(limit), integer(limit.remaining), effective_window(limit))
+    let left = format!("{};r={}", name(limit), integer(limit.remaining));
+    match limit.algorithm {
+        Algorithm::Concurrency => left,
+        _ => format!("{left};t={}", effective_window(limit)),
+    }
 }
 
-/// Whole seconds; never 0, which a window cannot be.
-fn window(limit: &LimitVerdict) -> u64 {
-    limit.refill.to_seconds_up().max(1)
+/// The parameter with the window, in whole seconds; never 0, which a window cannot be.
+fn window(limit: &LimitVerdict) -> String {
+    match limit.algorithm {
+        Algorithm::Concurrency => String::new(),
+        _ => format!(";w={}", limit.refill.to_seconds_up().max(1)),
+    }
 }
 
 fn effective_window(limit: &LimitVerdict) -> u64 {

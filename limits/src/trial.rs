@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::attributes::Attributes;
-use crate::charge::KeySecret;
-use crate::counter::{Counter, Op};
+use crate::charge::{Intent, KeySecret, ask_all, merge_all};
+use crate::counter::Counter;
 use crate::decide::{Key, decide};
 use crate::policy::Policy;
 use crate::time::{Timestamp, Tokens};
@@ -74,10 +74,11 @@ impl<'p> Trial<'p> {
     ) -> Result<Verdict, TimeWentBack> {
         self.come_to(at)?;
         let charges = self.policy.charges(attributes, cost, &self.secret, at);
-        let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
+        let check = ask_all(&charges, Intent::Check);
         // The charges were made for this very instant, so they cannot be stale.
         let outcome = decide(&mut self.counters, &check, at);
         let replies = outcome.map(|outcome| outcome.replies).unwrap_or_default();
+        let replies = merge_all(&charges, replies);
         Ok(Verdict::of(&charges, &replies))
     }
 

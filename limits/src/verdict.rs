@@ -8,7 +8,7 @@ use crate::alert::Alert;
 use crate::charge::Charge;
 use crate::counter::{Terms, Wait};
 use crate::decide::Reply;
-use crate::policy::Mode;
+use crate::policy::{Algorithm, Mode};
 use crate::time::{Micros, Tokens};
 
 macro_rules! reasons {
@@ -55,6 +55,13 @@ reasons! {
     InvalidRequest = "invalid_request",
 }
 
+impl Reason {
+    /// Whether a limit's own reason is said instead of it.
+    const fn is_plain(self) -> bool {
+        matches!(self, Self::LimitExceeded | Self::QuotaExhausted | Self::ConcurrencyExceeded)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -70,9 +77,12 @@ pub struct LimitVerdict {
     pub mode: Mode,
     /// Whether the request passes this limit.
     pub allowed: bool,
+    /// How it counts.
+    pub algorithm: Algorithm,
     /// Its capacity: the most tokens that pass at once.
     pub limit: Tokens,
-    /// The length of its window.
+    /// The length of its window: of a quota that of the current period, of concurrency the longest
+    /// hold.
     pub window: Micros,
     /// In what time its capacity comes back from nothing: the window, or for a token bucket the
     /// burst divided by the rate.
@@ -94,8 +104,9 @@ pub struct Verdict {
     pub allowed: bool,
     /// Why it does not; `None` where it passes.
     pub reason: Option<Reason>,
-    /// The reason in words for the caller: the limit's own instead of `limit_exceeded`, else
-    /// [`Reason::as_str`]; empty where the request passes.
+    /// The reason in words for the caller: the limit's own instead of `limit_exceeded`,
+    /// `quota_exhausted` and `concurrency_exceeded`, else [`Reason::as_str`]; empty where the
+    /// request passes.
     pub reason_text: String,
     /// The limit that decided, a position in `limits`; `None` where no enforcing limit did.
     pub binding: Option<usize>,
@@ -108,25 +119,21 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The verdict of the store's replies, one for each charge, in the same order.
+    /// The verdict of the store's replies, one for each charge, in the same order: those that were
+    /// merged.
     ///
     /// The request passes if every enforcing limit allows it; one without a reply does not.
     #[must_use]
     pub fn of(charges: &[Charge<'_>], replies: &[Reply]) -> Self {
-        let replies = replies.iter().copied().map(Some).chain(std::iter::repeat(None));
-        let limits: Vec<_> = charges
-            .iter()
-            .zip(replies)
-            .map(|(charge, reply)| limit_verdict(charge, reply))
-            .collect();
+        let all = replies.iter().copied().map(Some).chain(std::iter::repeat(None));
+        let each = charges.iter().zip(all);
+        let limits: Vec<_> = each.map(|(charge, reply)| limit_verdict(charge, reply)).collect();
         let binding = binding(&limits);
-        let denied = binding.and_then(|at| limits.get(at).filter(|limit| !limit.allowed));
-        let reason = denied.map(|limit| match limit.wait {
-            Wait::Never => Reason::CostExceedsCapacity,
-            Wait::None | Wait::For(_) => Reason::LimitExceeded,
-        });
+        let denied = binding.and_then(|at| Some((at, limits.get(at).filter(|l| !l.allowed)?)));
+        let blocked = |at: usize| replies.get(at).is_some_and(|reply| reply.blocked);
+        let reason = denied.map(|(at, limit)| reason(limit, blocked(at)));
         let own = binding
-            .filter(|_| reason == Some(Reason::LimitExceeded))
+            .filter(|_| reason.is_some_and(Reason::is_plain))
             .and_then(|at| charges.get(at)?.limit.reason.as_deref());
         let reason_text = own.or(reason.map(Reason::as_str)).unwrap_or_default().to_owned();
         Self {
@@ -205,17 +212,38 @@ impl Verdict {
 
 fn limit_verdict(charge: &Charge<'_>, reply: Option<Reply>) -> LimitVerdict {
     let limit = charge.limit;
+    let window = window(charge);
     LimitVerdict {
         name: Arc::clone(&limit.name),
         mode: limit.mode,
         allowed: reply.is_some_and(|reply| reply.allowed),
+        algorithm: limit.algorithm,
         limit: charge.numbers.capacity(),
-        window: limit.window,
-        refill: refill(&charge.terms, limit.window),
+        window,
+        refill: refill(&charge.terms, window),
         remaining: reply.map_or(Tokens::ZERO, |reply| reply.left),
-        wait: reply.map_or(Wait::For(limit.window), |reply| reply.wait),
-        full_in: reply.map_or(limit.window, |reply| reply.full_in),
+        wait: reply.map_or(Wait::For(window), |reply| reply.wait),
+        full_in: reply.map_or(window, |reply| reply.full_in),
         degraded: false,
+    }
+}
+
+/// Why a limit denies a request.
+fn reason(limit: &LimitVerdict, blocked: bool) -> Reason {
+    match (limit.wait, limit.algorithm) {
+        (Wait::Never, _) => Reason::CostExceedsCapacity,
+        _ if blocked => Reason::Blocked,
+        (_, Algorithm::Calendar) => Reason::QuotaExhausted,
+        (_, Algorithm::Concurrency) => Reason::ConcurrencyExceeded,
+        _ => Reason::LimitExceeded,
+    }
+}
+
+/// The length of the window that the request was counted in: periods differ.
+fn window(charge: &Charge<'_>) -> Micros {
+    match charge.terms {
+        Terms::AlignedWindow { edges: [start, end, _], .. } => end.since(start),
+        _ => charge.limit.window,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::headers::{HeaderStyle, MAX_LISTED, rate_limit_headers};
-use sluicegate_limits::policy::Mode;
+use sluicegate_limits::policy::{Algorithm, Mode};
 use sluicegate_limits::time::{Micros, Tokens};
 use sluicegate_limits::verdict::{LimitVerdict, Reason, Verdict};
 
@@ -12,6 +12,7 @@ fn limit(name: &str, limit: u64, window_ms: u64, remaining: u64) -> LimitVerdict
         name: name.into(),
         mode: Mode::Enforce,
         allowed: true,
+        algorithm: Algorithm::SlidingWindow,
         limit: Tokens::new(limit),
         window,
         refill: window,
@@ -114,6 +115,19 @@ fn a_pass_tells_what_is_left_and_when_all_is_back() {
     let verdict = passed(vec![limit("api", 5, 1_500, 4)], Some(0));
     let expected = [r#"ratelimit-policy: "api";q=5;w=2"#, r#"ratelimit: "api";r=4;t=37"#];
     assert_eq!(lines(&verdict, HeaderStyle::Draft11, 4), expected);
+}
+
+#[test]
+fn concurrency_has_no_window() {
+    let algorithm = Algorithm::Concurrency;
+    let mut running = LimitVerdict { algorithm, ..limit("running", 4, 90_000, 0) };
+    (running.allowed, running.wait) = (false, Wait::For(Micros::new(1_500_000)));
+    let verdict = Verdict { limits: vec![running], ..denied(Wait::None) };
+    let draft11 = lines(&verdict, HeaderStyle::Draft11, 0);
+    let policy = r#"ratelimit-policy: "running";q=4"#;
+    assert_eq!(draft11, [policy, r#"ratelimit: "running";r=0"#, "retry-after: 2"]);
+    let draft03 = lines(&verdict, HeaderStyle::Draft03, 0);
+    assert_eq!(draft03[..2], ["ratelimit-limit: 4, 4", "ratelimit-remaining: 0"]);
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn limits() -> Vec<Limit> {
 fn charge(limit: &Limit) -> Charge<'_> {
     let (key, terms) =
         (Key { partition: 0, hash: [0; 16] }, limit.terms(&limit.numbers, Timestamp::ZERO));
-    Charge { limit, key, numbers: limit.numbers, terms, tokens: Tokens::ONE }
+    let (numbers, tokens) = (limit.numbers, Tokens::ONE);
+    Charge { limit, key, penalty_key: None, numbers, terms, tokens, cost_is_stated: true }
 }
 
 fn verdict(limits: &[Limit], replies: &[Reply]) -> Verdict {
@@ -212,4 +213,38 @@ fn a_refusal_names_its_reason_and_no_limit() {
     }
     let words: std::collections::BTreeSet<_> = Reason::ALL.map(Reason::as_str).into();
     assert_eq!(words.len(), 11);
+}
+
+#[test]
+fn each_way_of_counting_has_its_reason_and_a_block_another() {
+    let text = "rate_limits:
+  window: {limit: 2, window: 1m}
+  quota: {limit: 2, algorithm: calendar, period: month}
+  running: {limit: 2, algorithm: concurrency, hold: 90s}
+  named: {limit: 2, algorithm: concurrency, hold: 90s, reason: busy}
+";
+    let file = SourceFile { name: "limits.yaml".into(), text: text.into() };
+    let limits = Policy::compile(&[file]).unwrap().policy.limits().to_vec();
+    let blocked = Reply { blocked: true, ..denied(9) };
+    let never = Reply { blocked: true, ..NEVER };
+    let capacity = (Reason::CostExceedsCapacity, "cost_exceeds_capacity");
+    for (at, reply, expected) in [
+        (0, denied(9), (Reason::LimitExceeded, "limit_exceeded")),
+        (1, denied(9), (Reason::QuotaExhausted, "quota_exhausted")),
+        (2, denied(9), (Reason::ConcurrencyExceeded, "concurrency_exceeded")),
+        (3, denied(9), (Reason::ConcurrencyExceeded, "busy")),
+        (1, blocked, (Reason::Blocked, "blocked")),
+        (3, blocked, (Reason::Blocked, "blocked")),
+        (1, NEVER, capacity),
+        (3, NEVER, capacity),
+        (0, never, capacity),
+    ] {
+        let verdict = verdict(&limits[at..=at], &[reply]);
+        assert_eq!((verdict.reason.unwrap(), verdict.reason_text.as_str()), expected);
+    }
+    let verdict = verdict(&limits, &[passes(1); 4]);
+    let windows: Vec<u64> = verdict.limits.iter().map(|l| l.window.to_seconds_up()).collect();
+    // January 1970.
+    assert_eq!(windows, [60, 31 * 86_400, 90, 90]);
+    assert!(verdict.limits.iter().all(|limit| limit.refill == limit.window));
 }

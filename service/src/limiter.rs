@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use sluicegate_limits::charge::KeySecret;
-use sluicegate_limits::counter::Op;
+use sluicegate_limits::charge::{Intent, KeySecret};
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Mode, Policy};
 use sluicegate_limits::verdict::Reason;
@@ -143,9 +142,9 @@ impl Limiter {
         if unmatched && self.shared.rules.unmatched == Unmatched::Deny {
             return Spent::refused(Reason::NoLimitApplies);
         }
-        let op = if call.method == Method::Peek { Op::Look } else { Op::Take };
+        let intent = if call.method == Method::Peek { Intent::Look } else { Intent::Check };
         let otherwise = self.shared.rules.classes.rules(call.traffic_class()).on_store_failure;
-        self.spend(owed, now, charges, op, otherwise, call.deadline).await
+        self.spend(owed, now, charges, intent, otherwise, call.deadline).await
     }
 
     /// Gives the answer its id, and leaves behind what its method does.

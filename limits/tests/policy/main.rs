@@ -6,6 +6,7 @@ mod charges;
 mod conditions;
 mod documents;
 mod explained;
+mod intents;
 mod keys;
 mod mutated;
 mod problems;

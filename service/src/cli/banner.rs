@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
-use sluicegate_limits::charge::{Charge, KeySecret};
-use sluicegate_limits::counter::Op;
+use sluicegate_limits::charge::{Intent, KeySecret, ask_all};
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Limit, Mode, Policy, UNAUTHENTICATED};
 use sluicegate_limits::time::Tokens;
@@ -74,8 +73,7 @@ impl Example {
         let (now, memory) = (clock::now(), Memory::new(1_000));
         let passes = |cost| {
             let charges = policy.charges(&self.attributes, cost, &secret, now);
-            let ask = |charge: &Charge<'_>| charge.ask(Op::Take);
-            memory.decide(&charges.iter().map(ask).collect(), now).map(|o| o.allowed)
+            memory.decide(&ask_all(&charges, Intent::Check), now).map(|o| o.allowed)
         };
         passes(Some(self.cost)) == Ok(true) && passes(None) == Ok(false)
     }

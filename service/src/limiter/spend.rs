@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use sluicegate_limits::alert::alerts;
-use sluicegate_limits::charge::{Charge, Charges, LONGEST_HOLD};
-use sluicegate_limits::counter::{Op, Wait};
+use sluicegate_limits::charge::{Charge, Charges, Intent, ask_all};
+use sluicegate_limits::counter::{Op, Terms, Wait};
 use sluicegate_limits::decide::{Ask, Check, Outcome, Reply, Stale};
 use sluicegate_limits::policy::{Mode, OnStoreFailure};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
@@ -25,6 +25,9 @@ const CLOSED_WAIT: Micros = Micros::SECOND;
 /// How long a caller waits who states no deadline; the store's own time-out is shorter.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long tokens are held here while the store decides.
+const LONGEST_HOLD: Micros = Micros::new(10_000_000);
+
 /// What became of the charges.
 pub(super) struct Spent {
     pub(super) verdict: Verdict,
@@ -38,7 +41,7 @@ struct Way<'p> {
     now: Timestamp,
     /// Who answers for each charge.
     backing: Vec<Backing>,
-    op: Op,
+    intent: Intent,
     /// The failure rule of limits that have none of their own.
     otherwise: OnStoreFailure,
     deadline: Option<Instant>,
@@ -74,14 +77,14 @@ impl Limiter {
         charges: Charges<'p>,
         now: Timestamp,
         charges_at: impl Fn(Timestamp) -> Charges<'p>,
-        op: Op,
+        intent: Intent,
         otherwise: OnStoreFailure,
         deadline: Option<Instant>,
     ) -> Spent {
         let backing =
             charges.iter().map(|c| self.shared.losses.backing(c.limit, otherwise, now)).collect();
-        let mut way =
-            Way { charges, now, backing, op, otherwise, deadline, store_time: Duration::ZERO };
+        let store_time = Duration::ZERO;
+        let mut way = Way { charges, now, backing, intent, otherwise, deadline, store_time };
         let mut recomputed = false;
         loop {
             // Every further round moves a charge off the store, or computes new edges, once.
@@ -106,13 +109,13 @@ impl Limiter {
 
     /// One round: everything is taken or denied, or the store gave no answer and nothing is taken.
     async fn attempt(&self, way: &mut Way<'_>) -> Result<Vec<Reply>, Again> {
-        let op = if way.is_closed() { Op::Look } else { way.op };
-        let at_store = way.asks(op);
+        let intent = if way.is_closed() { Intent::Look } else { way.intent };
+        let at_store = ask_all(way.backed_by(Backing::Store), intent);
         let (at_store, local) = match (at_store.is_empty(), way.has_local()) {
             (false, false) => (self.ask_store(way, at_store).await?.replies, Vec::new()),
-            (true, true) => (Vec::new(), self.ask_local(way, op).1.replies),
+            (true, true) => (Vec::new(), self.ask_local(way, intent, false).1.replies),
             (true, false) => (Vec::new(), Vec::new()),
-            (false, true) => self.ask_both(way, at_store, op).await?,
+            (false, true) => self.ask_both(way, at_store, intent).await?,
         };
         Ok(way.merge(at_store, local))
     }
@@ -137,10 +140,14 @@ impl Limiter {
         if way.follow(&self.shared.losses) { Err(Again::Emptied) } else { Ok(answer.outcome) }
     }
 
-    /// Asks the counters here for this replica's parts; answers what was asked too.
-    fn ask_local(&self, way: &Way<'_>, op: Op) -> (Check, Outcome) {
+    /// Asks the counters here for this replica's parts, to take or only to hold them; answers what
+    /// was asked too.
+    fn ask_local(&self, way: &Way<'_>, intent: Intent, hold: bool) -> (Check, Outcome) {
         let now = self.store.now();
-        let asks = way.shares(op, self, now);
+        let mut asks = way.shares(intent, self, now);
+        let takes = asks.asks.iter_mut().filter(|ask| hold && ask.op == Op::Take);
+        let (lasting, quantum) = (LONGEST_HOLD, Micros::MILLISECOND);
+        takes.for_each(|ask| ask.op = Op::Hold { lasting, quantum });
         let decided = self.shared.local.decide_on(&asks, || self.store.now());
         // Where a window ended twice meanwhile, the instant of its edges will do, and it fits them.
         let outcome = decided.or_else(|Stale| self.shared.local.decide(&asks, now));
@@ -162,10 +169,9 @@ impl Limiter {
         &self,
         way: &mut Way<'_>,
         mut at_store: Check,
-        op: Op,
+        intent: Intent,
     ) -> Result<(Vec<Reply>, Vec<Reply>), Again> {
-        let hold = Op::Hold { lasting: LONGEST_HOLD, quantum: Micros::MILLISECOND };
-        let (held, mut here) = self.ask_local(way, if op == Op::Take { hold } else { op });
+        let (held, mut here) = self.ask_local(way, intent, true);
         if !here.allowed {
             at_store.asks.iter_mut().for_each(|ask| ask.op = Op::Look);
         }
@@ -173,7 +179,9 @@ impl Limiter {
         let passes = there.as_ref().is_ok_and(|there| there.allowed);
         for (ask, reply) in held.iter().zip(&mut here.replies) {
             let (end, held) = (reply.end, ask.tokens);
-            if end > Timestamp::ZERO {
+            // Concurrency goes on holding.
+            let holds = passes && matches!(ask.terms, Terms::Concurrency { .. });
+            if end > Timestamp::ZERO && !holds {
                 let op = if passes { Op::Settle { end, held } } else { Op::Release { end } };
                 let ended =
                     self.shared.local.decide_on(&[Ask { op, ..*ask }].into(), || self.store.now());
@@ -203,15 +211,10 @@ impl Way<'_> {
         each.filter(move |(_, backing)| **backing == wanted).map(|(charge, _)| charge)
     }
 
-    /// What the store is asked.
-    fn asks(&self, op: Op) -> Check {
-        self.backed_by(Backing::Store).map(|charge| charge.ask(op)).collect()
-    }
-
     /// What the counters here are asked, at `now`.
-    fn shares(&self, op: Op, limiter: &Limiter, now: Timestamp) -> Check {
+    fn shares(&self, intent: Intent, limiter: &Limiter, now: Timestamp) -> Check {
         let local = self.backed_by(Backing::Local);
-        local.map(|charge| limiter.share(charge, now).ask(op)).collect()
+        local.flat_map(|charge| limiter.share(charge, now).asks(intent)).collect()
     }
 
     /// Moves the charges off the store that it does not answer for since it was found emptied;
@@ -230,12 +233,21 @@ impl Way<'_> {
     /// Moves those asks of the store to what their limits say for a failure; all of them where
     /// none is meant, so that a round always makes progress.
     fn leave_store(&mut self, meant: impl Fn(usize) -> bool) {
-        let asked = self.backing.iter().filter(|backing| **backing == Backing::Store).count();
-        let any = (0..asked).any(&meant);
-        let each = self.charges.iter().zip(&mut self.backing);
-        let at_store = each.filter(|(_, backing)| **backing == Backing::Store);
-        for (index, (charge, backing)) in at_store.enumerate() {
-            if !any || meant(index) {
+        // Each charge has the asks that follow those of the charge before it.
+        let mut next = 0;
+        let mut places = |charge: &Charge<'_>| {
+            let first = next;
+            next += charge.asks(self.intent).count();
+            first..next
+        };
+        let at_store: Vec<_> = self.backed_by(Backing::Store).map(&mut places).collect();
+        let any = at_store.iter().cloned().flatten().any(&meant);
+        let mut at_store = at_store.into_iter();
+        for (charge, backing) in self.charges.iter().zip(&mut self.backing) {
+            if *backing == Backing::Store
+                && let Some(mut asks) = at_store.next()
+                && (!any || asks.any(&meant))
+            {
                 *backing = Backing::without_store(charge.limit, self.otherwise);
             }
         }
@@ -243,14 +255,11 @@ impl Way<'_> {
 
     /// The replies in the order of the charges.
     fn merge(&self, at_store: Vec<Reply>, local: Vec<Reply>) -> Vec<Reply> {
-        if at_store.len() == self.charges.len() {
-            return at_store;
-        }
         let (mut at_store, mut local) = (at_store.into_iter(), local.into_iter());
         let each = self.charges.iter().zip(&self.backing);
         each.filter_map(|(charge, backing)| match backing {
-            Backing::Store => at_store.next(),
-            Backing::Local => local.next(),
+            Backing::Store => charge.merge(&mut at_store),
+            Backing::Local => charge.merge(&mut local),
             Backing::Open => Some(open(charge)),
             Backing::Closed => Some(CLOSED),
         })
@@ -271,7 +280,7 @@ impl Way<'_> {
 
     fn verdict(&self, replies: &[Reply]) -> Verdict {
         let mut verdict = Verdict::of(&self.charges, replies);
-        if self.op == Op::Look && verdict.allowed {
+        if self.intent == Intent::Look && verdict.allowed {
             verdict = Verdict::of(&self.charges, &self.as_if_taken(replies));
         }
         for (limit, backing) in verdict.limits.iter_mut().zip(&self.backing) {

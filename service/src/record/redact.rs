@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use sha2::{Digest, Sha256};
 use siphasher::sip128::SipHasher24;
 use sluicegate_limits::attributes::Attributes;
+use sluicegate_limits::charge::derive;
 
 use crate::settings::{Redaction, RedactionMode, Secret};
 
 /// Attributes that name a person; all `claims.*` are personal too.
 const PERSONAL: [&str; 3] = ["user_id", "ip_address", "on_behalf_of"];
 /// Keeps this use of the secret apart from every other one.
-const LABEL: &[u8] = b"sluicegate redaction v1\0";
+const LABEL: &str = "sluicegate redaction v1";
 /// The most characters of a value that are shown.
 const MAX_CHARS: usize = 256;
 
@@ -29,10 +29,7 @@ impl Redactor {
     /// A redactor whose hashes are keyed with the secret, so that nobody can try out values.
     #[must_use]
     pub fn new(settings: Redaction, secret: &Secret) -> Self {
-        let derived = Sha256::new().chain_update(LABEL).chain_update(secret.expose()).finalize();
-        let mut key = [0; 16];
-        key.iter_mut().zip(derived).for_each(|(to, from)| *to = from);
-        Self { settings, hasher: SipHasher24::new_with_key(&key) }
+        Self { settings, hasher: derive(LABEL, secret.expose()) }
     }
 
     /// What may be shown of a value of the named attribute.
