@@ -6,6 +6,7 @@ mod compile;
 pub mod condition;
 pub mod keys;
 mod kinds;
+pub mod lint;
 mod numbers;
 pub mod pattern;
 pub mod problem;
@@ -51,8 +52,10 @@ pub struct SourceFile {
 pub struct Compiled {
     /// What is in force.
     pub policy: Policy,
-    /// Problems that do not stop it.
+    /// What the compiler found that does not stop it; [`Compiled::lints`] tells more.
     pub warnings: Vec<Problem>,
+    /// Where everything stands.
+    pub(crate) places: lint::Places,
 }
 
 /// Where a limit is written.

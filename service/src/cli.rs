@@ -17,7 +17,7 @@ mod test;
 pub enum Exit {
     /// Yes: served, good, allowed.
     Yes = 0,
-    /// A negative answer: the request would be denied, no line could be replayed.
+    /// A negative answer: the request is denied, a warning not accepted, no line replayed.
     No = 1,
     /// The command line was not understood.
     Usage = 2,
@@ -65,7 +65,10 @@ impl Exit {
     /// Every exit code with what it means.
     pub const TABLE: [(Self, &'static str); 5] = [
         (Self::Yes, "yes: served, good, allowed"),
-        (Self::No, "a negative answer: denied, a test failed, no line could be replayed"),
+        (
+            Self::No,
+            "a negative answer: denied, a test failed, a warning not accepted, nothing to replay",
+        ),
         (Self::Usage, "the command line was not understood"),
         (Self::Unreachable, "the service that was asked cannot be reached"),
         (Self::Configuration, "bad configuration: settings or limits files"),

@@ -50,6 +50,37 @@ fn check_names_the_place_the_key_and_the_right_word() {
 }
 
 #[test]
+fn check_warns_and_looks_at_the_settings() {
+    let folder = folder("lints");
+    file(&folder, "limits.yaml", GOOD);
+    let codes = |more: &[&str]| {
+        let arguments = [&["check", "-o", "json"], more].concat();
+        let (exit, out, err) = run_in(&folder, &arguments);
+        let report: serde_json::Value =
+            serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+        let code = |warning: &serde_json::Value| warning["code"].as_str().unwrap().to_owned();
+        let warnings = report["warnings"].as_array().unwrap();
+        (exit, report["ok"].as_bool().unwrap(), warnings.iter().map(code).collect::<Vec<_>>())
+    };
+    let open = vec!["open_to_anyone".to_owned()];
+    assert_eq!(codes(&["limits.yaml"]), (0, true, open.clone()));
+    assert_eq!(codes(&["limits.yaml", "--deny-warnings"]), (1, false, open));
+    // Settings name the limits, and a secret that is not on this machine.
+    let settings = "unmatched: deny\nlimits: [limits.yaml]\n\
+                    attributes: { tenant_id: { header: x-t } }\n\
+                    store: { url: 'valkey://v.example:6379', key_secret_file: /nowhere/secret }";
+    file(&folder, "closed.yaml", settings);
+    assert_eq!(codes(&["-c", "closed.yaml", "--deny-warnings"]), (0, true, vec![]));
+    file(&folder, "by_address.yaml", "rate_limits: {a: {key: ip_address, limit: 5, window: 1m}}");
+    let proxied = vec!["proxied_address".to_owned()];
+    assert_eq!(codes(&["-c", "closed.yaml", "by_address.yaml"]), (0, true, proxied));
+    file(&folder, "bad.yaml", "unmatched: perhaps");
+    let (exit, _, err) = run_in(&folder, &["check", "-c", "bad.yaml"]);
+    assert!(exit == 78 && err.contains("unmatched"), "{exit} {err}");
+    assert_eq!(run_in(&folder, &["check"]).0, 2);
+}
+
+#[test]
 fn explain_answers_with_its_exit_code() {
     let limits = quickstart();
     let explain = |fact: &str, output: &str| {

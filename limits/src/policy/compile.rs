@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 use super::calendar::Calendar;
+use super::lint::{LimitPlaces, Places, Spot};
 use super::pattern::Pattern;
 use super::problem::{At, Problem, Problems, code, nearest, shown};
 use super::read::Spanned;
@@ -51,6 +52,7 @@ struct Draft {
     limit_places: HashMap<String, String>,
     counter_places: HashMap<String, String>,
     endpoint_places: HashMap<String, String>,
+    places: Places,
 }
 
 impl Policy {
@@ -67,6 +69,7 @@ impl Policy {
             let message = "there is no limits file".to_owned();
             problems.error(At::START, code::EMPTY, message, "name a .yaml file");
         }
+        draft.places.first_file = files.first().map(|file| file.name.clone()).unwrap_or_default();
         for file in files {
             problems.begin(&file.name);
             draft.read(file, &mut problems);
@@ -74,7 +77,8 @@ impl Policy {
         if problems.errors() > 0 {
             return Err(problems.finish());
         }
-        Ok(Compiled { policy: draft.finish(), warnings: problems.finish() })
+        let places = std::mem::take(&mut draft.places);
+        Ok(Compiled { policy: draft.finish(), warnings: problems.finish(), places })
     }
 }
 
@@ -101,6 +105,7 @@ impl Draft {
         }
         self.endpoint_places.insert(shape, here);
         let cost = Tokens::new(cost);
+        self.places.endpoint_costs.push(Spot { file: file.to_owned(), at: text.at });
         self.endpoint_costs.push(EndpointCost { text: pattern.to_string(), pattern, cost });
     }
 
@@ -112,6 +117,7 @@ impl Draft {
         } else {
             self.limit_places.insert(raw.name.value.clone(), here);
         }
+        self.places.limits.push(LimitPlaces::of(&raw));
         let patterns = raw.patterns.iter().filter_map(|text| pattern(text, problems)).collect();
         let key = key(&raw.key, problems);
         let was = raw.was.as_ref().map(|raw| was(raw, &key, problems));
@@ -181,6 +187,17 @@ impl Draft {
             limits,
             endpoint_costs,
         }
+    }
+}
+
+impl LimitPlaces {
+    fn of(raw: &RawLimit) -> Self {
+        let name = raw.name.at;
+        let key = raw.key.first().map_or(name, |attribute| attribute.at);
+        let cost = raw.cost.as_ref().map_or(name, |cost| cost.at);
+        let when = raw.when.as_ref().map_or(name, |when| when.at);
+        let patterns = raw.patterns.iter().map(|text| text.at).collect();
+        Self { name, key, cost, when, patterns }
     }
 }
 

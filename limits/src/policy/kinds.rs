@@ -100,7 +100,7 @@ words! {
 }
 
 /// How many tokens a request costs a limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CostRule {
     /// The cost that the request states, else that of its endpoint, else 1.
     Endpoint,

@@ -5,6 +5,8 @@
 //! upper case, or `*` for any; `GET` does not imply `HEAD`. Literals are spelled as requests'
 //! paths are ([`crate::attributes`]), so that both sides are compared in one form.
 
+mod relation;
+
 use std::fmt;
 
 use crate::attributes::{Attributes, is_method, path};

@@ -117,6 +117,15 @@ codes! {
     DENIES_ALL = "denies_all": "warning: a limit of 0 denies every request that it applies to",
     TAKES_NOTHING = "takes_nothing": "warning: a cost of 0 never takes a token",
     UNMAPPED_ATTRIBUTE = "unmapped_attribute": "warning: an attribute that only settings can bring",
+    NEVER_DENIES = "never_denies": "warning: a limit before which another one always denies",
+    NEVER_APPLIES = "never_applies": "warning: a limit that no request has the key of",
+    NEVER_PASSES = "never_passes": "warning: a request that costs more than passes at once",
+    CONTRADICTION = "contradiction": "warning: parts of a condition that no value meets",
+    REPEATED_PATTERN = "repeated_pattern": "warning: a pattern that is a part of another one",
+    UNUSED_COST = "unused_cost": "warning: an endpoint's cost that no limit asks for",
+    OPEN_TO_ANYONE = "open_to_anyone": "warning: requests without an identity have no limit",
+    CHOSEN_KEY = "chosen_key": "warning: a counter that the caller chooses",
+    PROXIED_ADDRESS = "proxied_address": "warning: an address that may be that of a proxy",
 }
 
 impl Problem {

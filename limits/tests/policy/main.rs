@@ -8,6 +8,7 @@ mod documents;
 mod explained;
 mod intents;
 mod keys;
+mod lints;
 mod mutated;
 mod problems;
 mod shares;

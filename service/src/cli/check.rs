@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
+use sluicegate_limits::policy::lint::{Service, Surroundings};
 use sluicegate_limits::policy::units::window_text;
 use sluicegate_limits::policy::{Algorithm, Compiled, Policy, Problem, Severity, SourceFile};
 
 use super::{Exit, Output, complain, print};
+use crate::clock;
 use crate::reload::Sources;
+use crate::settings::{self, Overrides, Settings, SettingsError, Unmatched};
 
 /// The most characters of a source line that are shown.
 const MAX_SHOWN: usize = 160;
@@ -19,8 +22,14 @@ const MAX_SHOWN: usize = 160;
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// Limits files, or directories of them
-    #[arg(required = true)]
+    #[arg(required_unless_present = "config")]
     paths: Vec<PathBuf>,
+    /// Settings that the limits are checked with; without files, the limits that these name
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Exit 1 where there is a warning
+    #[arg(long)]
+    deny_warnings: bool,
     /// The form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -35,21 +44,57 @@ struct Paint {
 }
 
 pub(super) fn run(check: &Check) -> Exit {
-    let sources = Sources::read(&check.paths);
+    let settings = match check.config.as_deref().map(settings_without_secrets).transpose() {
+        Ok(settings) => settings,
+        Err(error) => {
+            complain(&error);
+            return Exit::Configuration;
+        }
+    };
+    let paths = match &settings {
+        Some(settings) if check.paths.is_empty() => &settings.limits,
+        _ => &check.paths,
+    };
+    let sources = Sources::read(paths);
     let compiled = sources.compile();
     let (errors, warnings) = match &compiled {
-        Ok(compiled) => (&[][..], compiled.warnings.as_slice()),
-        Err(problems) => (problems.as_slice(), &[][..]),
+        Ok(compiled) => (vec![], compiled.lints(&surroundings(settings.as_ref()))),
+        Err(problems) => (problems.clone(), vec![]),
+    };
+    let exit = match &compiled {
+        Err(_) => Exit::Configuration,
+        Ok(_) if check.deny_warnings && !warnings.is_empty() => Exit::No,
+        Ok(_) => Exit::Yes,
     };
     if check.output == Output::Json {
-        print(&report(errors, warnings));
+        print(&report(exit == Exit::Yes, &errors, &warnings));
     } else {
-        show(&sources, errors, warnings);
+        show(&sources, &errors, &warnings);
         if let Ok(Compiled { policy, .. }) = &compiled {
             print(&summary(policy));
         }
     }
-    if compiled.is_ok() { Exit::Yes } else { Exit::Configuration }
+    exit
+}
+
+/// What the settings say. Their secrets belong to the machine that serves.
+fn settings_without_secrets(file: &Path) -> Result<Settings, SettingsError> {
+    let memory = Some("memory".to_owned());
+    settings::load(&Overrides {
+        file: Some(file.to_owned()),
+        store: memory,
+        ..Overrides::default()
+    })
+}
+
+/// What lints know of the service.
+pub(super) fn surroundings(settings: Option<&Settings>) -> Surroundings {
+    let service = settings.map(|settings| Service {
+        attributes: settings.attributes.keys().cloned().collect(),
+        counts_proxies: settings.attributes.contains_key("ip_address"),
+        denies_unmatched: settings.unmatched == Unmatched::Deny,
+    });
+    Surroundings { now: clock::now(), service }
 }
 
 /// Prints problems for people, on standard error.
@@ -72,14 +117,13 @@ pub(super) fn show(sources: &Sources, errors: &[Problem], warnings: &[Problem]) 
 }
 
 /// The JSON form: `{ok, errors, warnings}`.
-fn report(errors: &[Problem], warnings: &[Problem]) -> String {
+fn report(ok: bool, errors: &[Problem], warnings: &[Problem]) -> String {
     let of = |severity| -> Vec<Value> {
         let all = errors.iter().chain(warnings);
         all.filter(|p| p.severity == severity).map(entry).collect()
     };
-    let failed = errors.iter().any(|p| p.severity == Severity::Error);
     super::json(&json!({
-        "ok": !failed, "errors": of(Severity::Error), "warnings": of(Severity::Warning),
+        "ok": ok, "errors": of(Severity::Error), "warnings": of(Severity::Warning),
     }))
 }
 

@@ -90,7 +90,7 @@ pub(super) fn run(serve: &Serve) -> Exit {
             return Exit::Configuration;
         }
     };
-    check::show(&sources, &[], &compiled.warnings);
+    check::show(&sources, &[], &compiled.lints(&check::surroundings(Some(&settings))));
     if let Err(error) = start_log(settings.log) {
         complain(&format_args!("error: {error}"));
     }
