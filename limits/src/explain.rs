@@ -3,6 +3,8 @@
 //! Offline, on fresh counters, through the same matching, charges and decision as a real request;
 //! or beside a verdict that the service gave.
 
+mod tree;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -12,7 +14,6 @@ use crate::attributes::Attributes;
 use crate::counter::Wait;
 use crate::matching::{CostFrom, NotApplied, Request};
 use crate::policy::condition::Condition;
-use crate::policy::units::window_text;
 use crate::policy::{DEFAULT, Limit, Place, Policy};
 use crate::time::{Timestamp, Tokens};
 use crate::trial::Trial;
@@ -244,47 +245,4 @@ fn cost_text(from: CostFrom<'_>) -> String {
 
 fn listed(items: &[impl fmt::Display]) -> String {
     items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
-}
-
-impl fmt::Display for Explanation {
-    /// The plain list for people.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.limit_name, &self.reason) {
-            (None, None) => write!(f, "allowed: no limit applies")?,
-            (Some(name), None) => {
-                let left = self.remaining.unwrap_or_default();
-                write!(f, "allowed: `{name}` binds, {left} left after this request")?;
-            }
-            (name, Some(reason)) => {
-                write!(f, "denied: {reason}")?;
-                if let Some(name) = name {
-                    write!(f, " by `{name}`")?;
-                }
-                match self.retry_after_ms {
-                    Some(Some(wait)) => write!(f, ", passes in {wait} ms")?,
-                    Some(None) => write!(f, ", never passes")?,
-                    None => {}
-                }
-            }
-        }
-        let fresh = if self.fresh { ", fresh counters" } else { "" };
-        let degraded = if self.degraded { ", degraded: without the store" } else { "" };
-        writeln!(f, " (policy {}{fresh}{degraded})", self.policy_revision)?;
-        self.limits.iter().try_for_each(|limit| write!(f, "\n{limit}\n"))
-    }
-}
-
-impl fmt::Display for LimitExplanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let applies = if self.applies { "applies" } else { "does not apply" };
-        writeln!(f, "{} {applies}", self.name)?;
-        writeln!(f, "  why:    {}", self.why)?;
-        let window = window_text(crate::time::Micros::new(self.window_ms.saturating_mul(1_000)));
-        let Self { limit, algorithm, mode, .. } = self;
-        writeln!(f, "  limit:  {limit} in {window}, {algorithm}, {mode}")?;
-        if let (Some(cost), Some(from), Some(left)) = (self.cost, &self.cost_from, self.remaining) {
-            writeln!(f, "  cost:   {cost} ({from}), {left} of {limit} left")?;
-        }
-        write!(f, "  source: {}:{}", self.source.file, self.source.line)
-    }
 }

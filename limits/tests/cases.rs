@@ -32,7 +32,8 @@ fn case(steps: &str) -> String {
         more => format!("    {more}\n"),
     };
     let steps: String = steps.lines().map(step).collect();
-    format!("limits: a.yaml\ncases:\n- name: one\n  given: {{ tenant_id: a }}\n  steps:\n{steps}\n")
+    let head = "limits: a.yaml\ncases:\n- name: one\n  given: { tenant_id: a }\n  steps:\n";
+    format!("{head}{steps}")
 }
 
 fn problems(text: &str) -> Vec<Problem> {
@@ -106,7 +107,8 @@ fn what_is_expected_is_compared() {
         "{ with: { method: POST, path: /v1/export, shop: s }, applies: [trial, default, exports],
            expect: allow }
          { with: { tenant_id: ~ }, expect: allow, applies: [] }
-         { cost: 4, expect: deny, reason: cost_exceeds_capacity, retry_after: never, remaining: 2 }",
+         { cost: 4, expect: deny, reason: cost_exceeds_capacity, remaining: 2,
+           retry_after: never }",
         "{ times: 2, expect: allow, would_deny: [] }
          { at: 1s, expect: allow, would_deny: [trial], limit: trial, remaining: 0 }",
     ];

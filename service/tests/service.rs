@@ -133,10 +133,12 @@ fn a_running_service_explains_in_the_form_of_the_offline_command() {
         }
     }
     assert_eq!(live, fresh);
-    let text = explain(online, "text");
-    let text = text.replace("14 of", "19 of").replace("1194 of", "1199 of");
-    let text = text.replace("14 left after", "19 left after");
-    assert_eq!(text, explain(offline, "text").replace(", fresh counters", ""));
+    let text = |from| -> Vec<String> {
+        let text = explain(from, "text").replace(", fresh counters", "");
+        let lines = text.lines().filter(|line| !line.contains(" left"));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(text(online), text(offline));
 }
 
 #[test]
@@ -183,7 +185,7 @@ fn the_three_lines_show_a_pass_a_denial_and_an_explanation() {
     assert_eq!(denied["reason"], "limit_exceeded");
     let shell = std::process::Command::new("sh").args(["-c", explain]).output().unwrap();
     let text = String::from_utf8(shell.stdout).unwrap();
-    assert!(text.contains("unauthenticated applies"), "{text}");
+    assert!(text.contains("─ unauthenticated: 60 in 1m"), "{text}");
     // The denial left a record, without the address; the pass was not sampled or is like it.
     let record = service.record(denied["decision_id"].as_str().unwrap());
     assert_eq!(record["limit"], "unauthenticated");

@@ -120,7 +120,7 @@ fn every_reason_not_to_apply_is_named() {
     assert_eq!(shown.limit_name.as_deref(), Some("unauthenticated"));
     let nothing = explain(&policy, &request(&[("authenticated", "true")]), None, NOW);
     assert!(nothing.allowed && nothing.limit_name.is_none() && nothing.remaining.is_none());
-    assert!(nothing.to_string().starts_with("allowed: no limit applies (policy "));
+    assert!(nothing.to_string().starts_with("✓ allowed: no limit applies\npolicy "));
 }
 
 #[test]
@@ -154,30 +154,23 @@ rate_limits:
 }
 
 #[test]
-fn people_read_a_plain_list() {
+fn people_read_a_tree() {
     let policy = quickstart();
     let facts = request(&[("ip_address", "192.0.2.1"), ("method", "GET"), ("path", "/")]);
     let text = explain(&policy, &facts, None, NOW).to_string();
     let expected = format!(
-        "allowed: `unauthenticated` binds, 59 left after this request (policy {}, fresh counters)
-
-default does not apply
-  why:    the request has no `tenant_id`
-  limit:  1200 in 1m, sliding_window, enforce
-  source: quickstart.yaml:5
-
-expensive_exports does not apply
-  why:    its match does not hold: `POST /v1/reports/export`
-  limit:  20 in 1h, sliding_window, enforce
-  source: quickstart.yaml:9
-
-unauthenticated applies
-  why:    `unauthenticated` implies that authenticated is false, and it is; \
-the request has `ip_address`
-  limit:  60 in 1m, sliding_window, enforce
-  cost:   1 (nothing says otherwise), 59 of 60 left
-  source: quickstart.yaml:14
-",
+        "✓ allowed: `unauthenticated` binds, 59 left after this request
+policy {}, fresh counters
+├─ applies (1)
+│  └─ unauthenticated: 60 in 1m, sliding_window, enforce, binds
+│     ▓░░░░░░░░░░░░░░░░░░░  59 of 60 left, 0 used before
+│     cost    1: nothing says otherwise
+│     why     `unauthenticated` implies that authenticated is false, and it is; the request has
+│             `ip_address`
+│     source  quickstart.yaml:14
+└─ does not apply (2)
+   ├─ default: the request has no `tenant_id`
+   └─ expensive_exports: its match does not hold: `POST /v1/reports/export`",
         policy.revision()
     );
     assert_eq!(text, expected);
