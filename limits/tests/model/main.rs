@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod aligned;
+mod booked;
 mod bucket;
 mod bytes;
 mod change;
@@ -18,6 +19,8 @@ mod give_back;
 mod ledger;
 mod memory;
 mod numbers;
+mod once;
+mod penalty;
 mod rule;
 mod seeds;
 mod window;
