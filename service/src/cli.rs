@@ -1,6 +1,6 @@
 //! The command line: what can be asked, and the exit codes that answer.
 
-use std::fmt;
+use std::fmt::Display;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -8,6 +8,7 @@ mod banner;
 mod check;
 mod completions;
 mod explain;
+mod fmt;
 mod replay;
 mod serve;
 mod test;
@@ -45,6 +46,8 @@ enum Command {
     Explain(explain::Explain),
     /// Replay recorded traffic: what the limits would have denied
     Replay(replay::Replay),
+    /// Bring limits files and their tests into one layout
+    Fmt(fmt::Fmt),
     /// Run tests of limits: case files, in virtual time
     Test(test::Test),
     /// Print a script that completes this command line in a shell
@@ -67,7 +70,7 @@ impl Exit {
         (Self::Yes, "yes: served, good, allowed"),
         (
             Self::No,
-            "a negative answer: denied, a test failed, a warning not accepted, nothing to replay",
+            "a negative answer: denied, a test failed, a warning not accepted, another layout, nothing to replay",
         ),
         (Self::Usage, "the command line was not understood"),
         (Self::Unreachable, "the service that was asked cannot be reached"),
@@ -98,20 +101,21 @@ pub fn run() -> Exit {
         Command::Check(check) => check::run(&check),
         Command::Explain(explain) => explain::run(&explain),
         Command::Replay(replay) => replay::run(&replay),
+        Command::Fmt(command) => fmt::run(&command),
         Command::Test(test) => test::run(&test),
         Command::Completions(completions) => completions::run(&completions),
     }
 }
 
 /// Prints to standard output. A reader that went away is no reason to panic.
-fn print(text: &dyn fmt::Display) {
+fn print(text: &dyn Display) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// Prints to standard error.
-fn complain(text: &dyn fmt::Display) {
+fn complain(text: &dyn Display) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

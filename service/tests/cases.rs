@@ -151,6 +151,33 @@ fn tests_beside_the_limits_are_no_limits() {
 }
 
 #[test]
+fn fmt_names_what_differs_and_writes_it_once() {
+    let folder = folder("fmt");
+    fs::write(folder.join("a.yaml"), "rate_limits:\n    a: {limit: 5,window: 1m}   # why\n")
+        .unwrap();
+    fs::write(folder.join("good.yaml"), "rate_limits: {}\n").unwrap();
+    fs::write(folder.join("a.test.yaml"), "limits:   a.yaml\n").unwrap();
+    std::os::unix::fs::symlink("a.yaml", folder.join("link.yaml")).unwrap();
+    let before = run_in(&folder, &["check", "a.yaml"]).1;
+    let (code, out, _) = run_in(&folder, &["fmt", "--check", "."]);
+    assert_eq!((code, out.as_str()), (1, "a.test.yaml\na.yaml\nlink.yaml\n"));
+    assert_eq!(run_in(&folder, &["fmt", "."]).0, 0);
+    let text = fs::read_to_string(folder.join("a.yaml")).unwrap();
+    assert_eq!(text, "rate_limits:\n  a: { limit: 5, window: 1m } # why\n");
+    assert!(fs::symlink_metadata(folder.join("link.yaml")).unwrap().is_symlink());
+    assert_eq!(run_in(&folder, &["fmt", "--check", "."]), (0, String::new(), String::new()));
+    assert_eq!(run_in(&folder, &["check", "a.yaml"]).1, before, "the revision is the same");
+    let names = fs::read_dir(&folder).unwrap().count();
+    assert_eq!(names, 4, "nothing is left over");
+    // A file that is no YAML stays as it is, and the others are written all the same.
+    fs::write(folder.join("bad.yaml"), "rate_limits: [").unwrap();
+    fs::write(folder.join("good.yaml"), "rate_limits:   {}\n").unwrap();
+    let (code, _, err) = run_in(&folder, &["fmt", "."]);
+    assert!(code == 78 && err.contains("bad.yaml"), "{code} {err}");
+    assert_eq!(fs::read_to_string(folder.join("good.yaml")).unwrap(), "rate_limits: {}\n");
+}
+
+#[test]
 fn each_shell_has_a_script_that_knows_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, err) = run(&["completions", shell]);

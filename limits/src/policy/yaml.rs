@@ -90,6 +90,17 @@ pub fn check(text: &str) -> Result<(), String> {
     tree(text.strip_prefix('\u{feff}').unwrap_or(text)).map(drop).map_err(stopped)
 }
 
+/// Whether two texts are documents within the bounds above that say the same: equal values in
+/// equal order, quoted or not alike. Comments, layout and the kind of quotes are nothing.
+#[must_use]
+pub fn same(one: &str, other: &str) -> bool {
+    let read = |text| tree(text).ok();
+    match (read(one), read(other)) {
+        (Some(Some(one)), Some(Some(other))) => one.says_as(&other),
+        (one, other) => matches!((one, other), (Some(None), Some(None))),
+    }
+}
+
 fn tree(text: &str) -> Result<Option<Node<'_>>, Stop> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file has {} bytes", text.len());
@@ -118,6 +129,28 @@ fn tree(text: &str) -> Result<Option<Node<'_>>, Stop> {
         }
     }
     Ok(builder.root)
+}
+
+impl Node<'_> {
+    fn says_as(&self, other: &Node<'_>) -> bool {
+        match (&self.value, &other.value) {
+            (
+                Value::Scalar { text: one, plain: as_one },
+                Value::Scalar { text: other, plain: as_other },
+            ) => one == other && as_one == as_other,
+            (Value::List(one), Value::List(other)) => {
+                one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.says_as(b))
+            }
+            (Value::Map(one), Value::Map(other)) => {
+                let same =
+                    |((key, value), (as_key, as_value)): (&(_, _), &(Node<'_>, Node<'_>))| {
+                        Node::says_as(key, as_key) && Node::says_as(value, as_value)
+                    };
+                one.len() == other.len() && one.iter().zip(other).all(same)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl<'t> Builder<'t> {

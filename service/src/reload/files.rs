@@ -30,6 +30,7 @@ pub struct Sources {
 enum Kind {
     Limits,
     Cases,
+    Both,
 }
 
 impl Sources {
@@ -44,6 +45,12 @@ impl Sources {
     #[must_use]
     pub fn read_cases(paths: &[PathBuf]) -> Self {
         Self::read_kind(paths, Kind::Cases)
+    }
+
+    /// Reads limits files and tests of them in the same way.
+    #[must_use]
+    pub fn read_both(paths: &[PathBuf]) -> Self {
+        Self::read_kind(paths, Kind::Both)
     }
 
     fn read_kind(paths: &[PathBuf], kind: Kind) -> Self {
@@ -66,7 +73,7 @@ impl Sources {
         }
         if let ([], [], Some(path)) = (&*sources.files, &*sources.problems, paths.first()) {
             let (message, help) = match kind {
-                Kind::Limits => (
+                Kind::Limits | Kind::Both => (
                     "there is no limits file here",
                     "a name that ends in .yaml or .yml, not in .test.yaml, and begins with no dot",
                 ),
@@ -122,7 +129,7 @@ impl Sources {
         for path in paths {
             if !path.is_dir() {
                 // Who names a file as a test of limits means it, whatever its name.
-                let meant = kind == Kind::Cases || kind.has(path);
+                let meant = kind != Kind::Limits || kind.has(path);
                 found.extend(meant.then(|| path.clone()));
                 continue;
             }
@@ -152,7 +159,7 @@ impl Sources {
 
 impl Kind {
     fn has(self, path: &Path) -> bool {
-        is_case_file(&path.to_string_lossy()) == (self == Self::Cases)
+        self == Self::Both || is_case_file(&path.to_string_lossy()) == (self == Self::Cases)
     }
 }
 
