@@ -140,7 +140,7 @@ fn mistakes_in_cases_limits_and_paths_are_told_at_once() {
 fn tests_beside_the_limits_are_no_limits() {
     let folder = tested("test-beside", CASES);
     let (code, out, err) = run_in(&folder, &["check", "."]);
-    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(code == 0 && !err.contains("test.yaml"), "{code} {out} {err}");
     assert_eq!(run_in(&folder, &["check", "api.yaml", "api.test.yaml"]).0, 0);
     let (code, _, err) = run_in(&folder, &["check", "api.test.yaml"]);
     assert!(code == 78 && err.contains("there is no limits file here"), "{code} {err}");
