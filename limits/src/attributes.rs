@@ -208,6 +208,11 @@ impl Attributes {
         self.entries.iter().map(|entry| (self.at(&entry.name), self.at(&entry.value)))
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether the request has a path that cannot be normalised, since readers differ on it.
     /// Such a path is spelled `*`, so that its many spellings are one key, and every pattern of
     /// the request's method matches it.

@@ -7,7 +7,7 @@ use crate::counter::{Op, Terms};
 use crate::decide::{Ask, Check, Key, Reply};
 use crate::matching::KeyValues;
 use crate::policy::units::MAX_HOLD;
-use crate::policy::{CostRule, Limit, Mode, Numbers, Policy};
+use crate::policy::{CostRule, Layer, Limit, Mode, Numbers, Policy};
 use crate::time::{Micros, Timestamp, Tokens};
 
 pub use secret::{InvalidSecret, KeySecret, MAX_VALUE_BYTES, MIN_SECRET_BYTES, derive};
@@ -27,6 +27,8 @@ pub struct Charge<'p> {
     pub penalty_key: Option<Key>,
     /// How many tokens pass, for this request.
     pub numbers: Numbers,
+    /// Where these numbers come from.
+    pub layer: Layer<'p>,
     /// The arithmetic, at the instant that `charges` was asked for.
     pub terms: Terms,
     /// What the request costs.
@@ -132,14 +134,16 @@ impl Policy {
         now: Timestamp,
     ) -> Charges<'p> {
         let request = self.request(attributes, cost);
-        let charge = |(limit, values): (&'p Limit, KeyValues<'_>)| {
+        let charge = |(at, limit, values): (u32, &'p Limit, KeyValues<'_>)| {
             let key = secret.key(limit, &values);
+            let (numbers, layer) = self.numbers((at, limit), &request, now);
             Charge {
                 limit,
                 key,
                 penalty_key: limit.penalty.map(|_| secret.penalty_key(limit, &values, key)),
-                numbers: limit.numbers,
-                terms: limit.terms(&limit.numbers, now),
+                numbers,
+                layer,
+                terms: limit.terms(&numbers, now),
                 tokens: limit.cost_of(&request).0,
                 cost_is_stated: limit.cost == CostRule::Endpoint,
             }

@@ -14,7 +14,8 @@ use crate::attributes::Attributes;
 use crate::counter::Wait;
 use crate::matching::{CostFrom, NotApplied, Request};
 use crate::policy::condition::Condition;
-use crate::policy::{DEFAULT, Limit, Place, Policy};
+use crate::policy::units::instant_text;
+use crate::policy::{DEFAULT, Layer, Limit, Numbers, Place, Policy};
 use crate::time::{Timestamp, Tokens};
 use crate::trial::Trial;
 use crate::verdict::Verdict;
@@ -57,8 +58,20 @@ pub struct LimitExplanation {
     pub why: String,
     /// The attributes that name its counter.
     pub key: Vec<String>,
-    /// The most tokens that pass at once.
+    /// The most tokens that pass at once, for this request.
     pub limit: u64,
+    /// Where that number comes from: `limit`, `plan`, `tenant` or `exception`, a tenant's number
+    /// that has an end.
+    pub layer: Cow<'static, str>,
+    /// The plan that the number comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// The end of an exception, as RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// What people wrote about a tenant's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_why: Option<String>,
     /// The length of its window.
     pub window_ms: u64,
     /// How it counts.
@@ -89,14 +102,15 @@ pub fn explain(
     // A trial that has just begun takes any instant.
     let verdict = Trial::new(policy).check(now, attributes, cost);
     let verdict = verdict.unwrap_or_else(|_| Verdict::of(&[], &[]));
-    let mut explanation = Explanation::of(policy, attributes, cost, &verdict);
+    let mut explanation = Explanation::of(policy, attributes, cost, &verdict, now);
     explanation.fresh = true;
     explanation.limits.iter_mut().for_each(|limit| limit.used = Some(0));
     explanation
 }
 
 /// Explains what the limits of the policy have to do with a request that got this verdict, in
-/// their order. At most `most` of them, before all those that the verdict is about.
+/// their order, at the instant of the verdict. At most `most` of them, before all those that the
+/// verdict is about.
 ///
 /// What was used is told of limits that the store answered for.
 #[must_use]
@@ -105,22 +119,24 @@ pub fn explain_verdict(
     attributes: &Attributes,
     cost: Option<Tokens>,
     verdict: &Verdict,
+    now: Timestamp,
     most: usize,
 ) -> Vec<LimitExplanation> {
     let request = policy.request(attributes, cost);
     let mut said = verdict.limits.iter().peekable();
     let mut room_for_others = most.saturating_sub(verdict.limits.len());
-    let explained = policy.limits().iter().filter_map(|limit| {
+    let explained = (0..).zip(policy.limits()).filter_map(|(at, limit)| {
+        let counts = policy.numbers((at, limit), &request, now);
         let Some(said) = said.next_if(|said| said.name == limit.name) else {
             room_for_others = room_for_others.checked_sub(1)?;
-            return Some(LimitExplanation::of(limit, &request, None, None));
+            return Some(LimitExplanation::of(limit, counts, &request, None, None));
         };
         let charged = verdict.allowed && said.allowed;
         let taken = if charged { limit.cost_of(&request).0 } else { Tokens::ZERO };
         let left_before = said.remaining.plus(taken).get();
         let used = Tokens::new(said.limit.get().saturating_sub(left_before));
         let used = (!said.degraded).then_some(used);
-        Some(LimitExplanation::of(limit, &request, used, Some(said.remaining)))
+        Some(LimitExplanation::of(limit, counts, &request, used, Some(said.remaining)))
     });
     explained.take(most).collect()
 }
@@ -134,6 +150,7 @@ impl Explanation {
         attributes: &Attributes,
         cost: Option<Tokens>,
         verdict: &Verdict,
+        now: Timestamp,
     ) -> Self {
         Self {
             allowed: verdict.allowed,
@@ -143,21 +160,40 @@ impl Explanation {
             retry_after_ms: verdict.retry_after().map(Wait::to_millis_up),
             policy_revision: policy.revision().to_owned(),
             degraded: verdict.degraded,
-            limits: explain_verdict(policy, attributes, cost, verdict, usize::MAX),
+            limits: explain_verdict(policy, attributes, cost, verdict, now, usize::MAX),
             fresh: false,
         }
     }
 }
 
 impl LimitExplanation {
+    /// Where the number comes from, for people; `None` where it is the limit's own.
+    #[must_use]
+    pub fn layer_text(&self) -> Option<String> {
+        let why = self.layer_why.iter().map(|why| format!(": {why}")).collect::<String>();
+        match (&*self.layer, &self.plan, &self.until) {
+            ("plan", Some(plan), _) => Some(format!("of the plan `{plan}`")),
+            ("tenant", _, _) => Some(format!("the tenant's own{why}")),
+            ("exception", _, Some(until)) => Some(format!("the tenant's own until {until}{why}")),
+            _ => None,
+        }
+    }
+
     fn of(
         limit: &Limit,
+        (numbers, layer): (Numbers, Layer<'_>),
         request: &Request<'_>,
         used: Option<Tokens>,
         remaining: Option<Tokens>,
     ) -> Self {
         let applies = limit.applies(request);
         let (cost, from) = limit.cost_of(request);
+        let (word, plan, until, layer_why) = match layer {
+            Layer::Limit => ("limit", None, None, None),
+            Layer::Plan(name) => ("plan", Some(name), None, None),
+            Layer::Tenant { why } => ("tenant", None, None, why),
+            Layer::Exception { until, why } => ("exception", None, Some(until), why),
+        };
         Self {
             name: limit.name.to_string(),
             applies: applies.is_ok(),
@@ -166,7 +202,11 @@ impl LimitExplanation {
                 Err(not) => why_not(limit, not),
             },
             key: limit.key.clone(),
-            limit: limit.numbers.capacity().get(),
+            limit: numbers.capacity().get(),
+            layer: word.into(),
+            plan: plan.map(ToOwned::to_owned),
+            until: until.map(instant_text),
+            layer_why: layer_why.map(ToOwned::to_owned),
             window_ms: limit.window.to_millis_up(),
             algorithm: limit.algorithm.as_str().into(),
             mode: limit.mode.as_str().into(),

@@ -2,34 +2,22 @@
 //!
 //! `charges` and `explain` both ask here, so that an explanation cannot differ from what happens.
 
+mod index;
+mod paths;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use crate::attributes::Attributes;
 use crate::policy::condition::Condition;
 use crate::policy::keys::MAX_KEY_ATTRIBUTES;
-use crate::policy::pattern::{Pattern, Segment};
+use crate::policy::tenants::Tenant;
 use crate::policy::units::MAX_COST;
-use crate::policy::{CostRule, EndpointCost, Limit, Mode, Policy, UNAUTHENTICATED};
-use crate::time::Tokens;
+use crate::policy::{CostRule, EndpointCost, Layer, Limit, Mode, Numbers, Policy, UNAUTHENTICATED};
+use crate::time::{Timestamp, Tokens};
+use index::Found;
 
-/// How many leading literal segments of a path the index looks at.
-const INDEXED_SEGMENTS: usize = 4;
-
-/// Finds what may match a path without trying every pattern: a tree of the literal segments that
-/// patterns begin with, and at each the positions, in the order of the policy, that begin so.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Index {
-    root: Branch,
-    /// How many positions there are.
-    len: u32,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Branch {
-    positions: Vec<u32>,
-    below: HashMap<Box<str>, Branch>,
-}
+pub(crate) use index::LimitIndex;
+pub(crate) use paths::PathIndex;
 
 /// A request as the policy sees it.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +27,12 @@ pub(crate) struct Request<'r> {
     endpoint: Option<&'r EndpointCost>,
     /// The cost that the caller states.
     stated: Option<Tokens>,
+    /// What the files say of the request's tenant.
+    tenant: Option<Tenant>,
+    /// The position of the plan by the files, else by the attribute, where the files know it.
+    plan: Option<u32>,
+    /// The name of the plan; one of the attribute need not be in the files.
+    plan_name: Option<&'r str>,
 }
 
 /// The values of a limit's key attributes in a request, in the order of the key.
@@ -80,85 +74,6 @@ pub(crate) enum CostFrom<'p> {
     Default,
 }
 
-impl Index {
-    /// Indexes entries in the order of the policy; an entry without patterns matches everything.
-    pub(crate) fn new<'p>(entries: impl Iterator<Item = &'p [Pattern]>) -> Self {
-        let mut index = Self::default();
-        for patterns in entries {
-            let position = index.len;
-            index.len = index.len.saturating_add(1);
-            if patterns.is_empty() {
-                index.root.add(position);
-            }
-            for pattern in patterns {
-                index.root.descend(pattern).add(position);
-            }
-        }
-        index
-    }
-
-    /// The positions that may match, in order, each once.
-    fn candidates<'i>(&'i self, attributes: &Attributes) -> Candidates<'i> {
-        let mut lists = [&[][..]; INDEXED_SEGMENTS + 1];
-        if attributes.path_is_opaque() {
-            return Candidates { lists, all: 0..self.len };
-        }
-        let path = attributes.get("path").unwrap_or_default();
-        let mut segments = path.split('/').skip(1);
-        let mut branch = Some(&self.root);
-        for list in &mut lists {
-            let Some(here) = branch else { break };
-            *list = &here.positions;
-            branch = segments.next().and_then(|segment| here.below.get(segment));
-        }
-        Candidates { lists, all: 0..0 }
-    }
-}
-
-impl Branch {
-    fn add(&mut self, position: u32) {
-        if self.positions.last() != Some(&position) {
-            self.positions.push(position);
-        }
-    }
-
-    /// The branch of the literal segments that a pattern begins with, as many as are indexed.
-    fn descend(&mut self, pattern: &Pattern) -> &mut Self {
-        let mut branch = self;
-        for segment in pattern.segments().iter().take(INDEXED_SEGMENTS) {
-            let Segment::Literal(literal) = segment else { break };
-            branch = branch.below.entry(literal.clone()).or_default();
-        }
-        branch
-    }
-}
-
-/// Merges a few sorted lists of positions.
-struct Candidates<'i> {
-    lists: [&'i [u32]; INDEXED_SEGMENTS + 1],
-    /// Used instead of the lists where everything is a candidate.
-    all: std::ops::Range<u32>,
-}
-
-impl Iterator for Candidates<'_> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        if let Some(position) = self.all.next() {
-            return Some(position);
-        }
-        let least = self.lists.iter().filter_map(|list| list.first()).min().copied()?;
-        for list in &mut self.lists {
-            if let Some((first, rest)) = list.split_first()
-                && *first == least
-            {
-                *list = rest;
-            }
-        }
-        Some(least)
-    }
-}
-
 impl Policy {
     /// The value of an attribute of a request as limits see it: `endpoint` is what the policy
     /// says, whatever a caller states.
@@ -173,8 +88,11 @@ impl Policy {
         attributes: &'r Attributes,
         stated: Option<Tokens>,
     ) -> Request<'r> {
-        let costs = self.endpoint_index.candidates(attributes);
-        let costs = costs.filter_map(|at| self.endpoint_costs.get(at as usize));
+        let mut found = Found::new();
+        self.endpoint_index.find(attributes, &mut found);
+        // In the order of the files: it decides between equal prices.
+        found.sort_unstable();
+        let costs = found.iter().filter_map(|at| self.endpoint_costs.get(*at as usize));
         let matching = costs.filter(|entry| entry.pattern.matches(attributes));
         let endpoint = if attributes.path_is_opaque() {
             // It matches every pattern of its method, so it pays the highest price among them.
@@ -182,17 +100,41 @@ impl Policy {
         } else {
             matching.max_by_key(|entry| entry.pattern.specificity())
         };
-        Request { attributes, endpoint, stated }
+        let tenant = attributes.get("tenant_id").and_then(|id| self.tenants.tenant(id));
+        let by_files = tenant.and_then(|tenant| tenant.plan);
+        let name_by_files =
+            by_files.and_then(|plan| self.tenants.plan(plan)).map(|plan| &*plan.name);
+        let plan_name = name_by_files.or_else(|| attributes.get("plan"));
+        let plan = by_files.or_else(|| self.tenants.plan_named(plan_name?));
+        Request { attributes, endpoint, stated, tenant, plan, plan_name }
     }
 
-    /// The limits that apply, in the order of the policy, with the values of their keys.
+    /// The limits that apply, in the order of the policy, with their positions and the values of
+    /// their keys.
     pub(crate) fn applying<'p, 'r>(
         &'p self,
         request: &Request<'r>,
-    ) -> impl Iterator<Item = (&'p Limit, KeyValues<'r>)> {
-        let limits = self.limit_index.candidates(request.attributes);
-        let limits = limits.filter_map(|at| self.limits.get(at as usize));
-        limits.filter_map(|limit| limit.applies(request).ok().map(|values| (limit, values)))
+    ) -> impl Iterator<Item = (u32, &'p Limit, KeyValues<'r>)> {
+        self.limit_index.find(request).into_iter().filter_map(|at| {
+            let limit = self.limits.get(at as usize)?;
+            limit.applies(request).ok().map(|values| (at, limit, values))
+        })
+    }
+
+    /// How many tokens pass the limit at a position, for this request, and who says so.
+    pub(crate) fn numbers<'p>(
+        &'p self,
+        (at, limit): (u32, &'p Limit),
+        request: &Request<'_>,
+        now: Timestamp,
+    ) -> (Numbers, Layer<'p>) {
+        let own = request.tenant.and_then(|tenant| self.tenants.own(&tenant, at, now));
+        let of_plan = || {
+            let plan = self.tenants.plan(request.plan?)?;
+            plan.numbers(at).map(|numbers| (numbers, Layer::Plan(&plan.name)))
+        };
+        let (numbers, layer) = own.or_else(of_plan).unwrap_or((&limit.numbers, Layer::Limit));
+        (*numbers, layer)
     }
 }
 
@@ -251,10 +193,12 @@ impl<'r> KeyValues<'r> {
 }
 
 impl<'r> Request<'r> {
-    /// The value of an attribute. `endpoint` is what the policy says, whatever a caller states.
+    /// The value of an attribute. `endpoint` is what the policy says, whatever a caller states,
+    /// and `plan` too for tenants that it knows.
     fn value(&self, name: &str) -> Option<&'r str> {
         match name {
             "endpoint" => self.endpoint.map(|entry| entry.text.as_str()),
+            "plan" => self.plan_name,
             _ => self.attributes.get(name),
         }
     }
@@ -264,6 +208,16 @@ impl<'r> Request<'r> {
         match (name, self.stated) {
             ("cost", Some(tokens)) => Some(tokens.get().to_string().into()),
             _ => self.value(name).map(Cow::Borrowed),
+        }
+    }
+
+    /// Every attribute that may have a value, some perhaps twice.
+    fn for_each_name(&self, mut each: impl FnMut(&str)) {
+        self.attributes.iter().map(|(name, _)| name).for_each(&mut each);
+        for given in ["endpoint", "plan"] {
+            if self.attributes.get(given).is_none() && self.value(given).is_some() {
+                each(given);
+            }
         }
     }
 

@@ -13,6 +13,7 @@ pub mod problem;
 mod rate;
 pub(crate) mod read;
 pub mod source;
+pub(crate) mod tenants;
 pub mod units;
 pub mod yaml;
 
@@ -20,16 +21,18 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::matching::Index;
-use crate::time::{Micros, Tokens};
+use crate::matching::{LimitIndex, PathIndex};
+use crate::time::{Micros, Timestamp, Tokens};
 use calendar::Calendar;
 use condition::Condition;
 use pattern::Pattern;
+use tenants::Tenants;
 
 pub use compile::{ATTRIBUTE_FAMILIES, KNOWN_ATTRIBUTES};
 pub use kinds::{Accuracy, Algorithm, CostRule, Mode, OnStoreFailure, Penalty, Period, Was};
 pub use numbers::Numbers;
 pub use problem::{Problem, Severity};
+pub use tenants::Layer;
 
 /// The name of the limit that holds for requests that nobody proved an identity for.
 pub const UNAUTHENTICATED: &str = "unauthenticated";
@@ -120,8 +123,9 @@ pub struct Limit {
 pub struct Policy {
     pub(crate) limits: Vec<Limit>,
     pub(crate) endpoint_costs: Vec<EndpointCost>,
-    pub(crate) limit_index: Index,
-    pub(crate) endpoint_index: Index,
+    pub(crate) tenants: Tenants,
+    pub(crate) limit_index: LimitIndex,
+    pub(crate) endpoint_index: PathIndex,
     revision: String,
 }
 
@@ -176,6 +180,12 @@ impl Policy {
     #[must_use]
     pub fn revision(&self) -> &str {
         &self.revision
+    }
+
+    /// A warning for each exception of a tenant whose `until` is past at this instant.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> Vec<Problem> {
+        self.tenants.expired(&self.limits, now)
     }
 
     /// The limits in the order of the files; files by name.

@@ -5,7 +5,7 @@
 use sluicegate_limits::charge::Charge;
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::decide::{Key, Reply};
-use sluicegate_limits::policy::{Limit, Mode, Policy, SourceFile};
+use sluicegate_limits::policy::{Layer, Limit, Mode, Policy, SourceFile};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
 
@@ -42,8 +42,8 @@ fn limits() -> Vec<Limit> {
 fn charge(limit: &Limit) -> Charge<'_> {
     let (key, terms) =
         (Key { partition: 0, hash: [0; 16] }, limit.terms(&limit.numbers, Timestamp::ZERO));
-    let (numbers, tokens) = (limit.numbers, Tokens::ONE);
-    Charge { limit, key, penalty_key: None, numbers, terms, tokens, cost_is_stated: true }
+    let (numbers, layer, tokens) = (limit.numbers, Layer::Limit, Tokens::ONE);
+    Charge { limit, key, penalty_key: None, numbers, layer, terms, tokens, cost_is_stated: true }
 }
 
 fn verdict(limits: &[Limit], replies: &[Reply]) -> Verdict {

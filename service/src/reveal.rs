@@ -112,5 +112,5 @@ impl<'d> Revealed<'d> {
 
 fn without_reasons(limit: LimitExplanation) -> LimitExplanation {
     let source = Place { file: String::new(), line: 0 };
-    LimitExplanation { why: String::new(), source, ..limit }
+    LimitExplanation { why: String::new(), layer_why: None, source, ..limit }
 }

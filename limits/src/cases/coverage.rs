@@ -17,7 +17,7 @@ pub struct LimitName {
 #[must_use]
 pub fn limit_names(file: &SourceFile) -> Vec<LimitName> {
     let mut ignored = Problems::default();
-    let limits = source::read(&file.text, &mut ignored).limits.into_iter();
+    let limits = source::read(&file.text, &mut ignored).limits.into_iter().flatten();
     let enabled = limits.filter(|limit| limit.mode != Mode::Disabled);
     let name = |limit: source::RawLimit| LimitName {
         place: Place { file: file.name.clone(), line: limit.name.at.line },

@@ -137,6 +137,6 @@ fn failure(
         at: step.at_text.clone(),
         expected: describe::expected(&step.expect),
         got: describe::got(&step.expect, verdict),
-        explanation: Explanation::of(policy, &step.attributes, step.cost, verdict),
+        explanation: Explanation::of(policy, &step.attributes, step.cost, verdict, step.at),
     })
 }

@@ -83,6 +83,7 @@ impl LimitExplanation {
             notes.push(format!("{}{left} of {limit} left{used}", self.bar()));
             notes.push(format!("cost    {cost}: {from}"));
         }
+        notes.extend(self.layer_text().map(|layer| format!("number  {layer}")));
         notes.push(format!("why     {}", self.why));
         notes.push(format!("source  {}:{}", self.source.file, self.source.line));
         Branch { title, notes, branches: Vec::new() }

@@ -6,13 +6,18 @@ use sha2::{Digest, Sha256};
 
 use super::calendar::StartsOn;
 use super::condition::Condition;
+use super::tenants::Tenants;
 use super::{CostRule, EndpointCost, Limit, OnStoreFailure, Penalty};
 
 /// Changes when the canonical form does.
 const LABEL: &str = "sluicegate policy v1";
 
 /// The first 16 hex digits of the SHA-256 of the canonical form.
-pub(super) fn revision(limits: &[Limit], endpoint_costs: &[EndpointCost]) -> String {
+pub(super) fn revision(
+    limits: &[Limit],
+    endpoint_costs: &[EndpointCost],
+    tenants: &Tenants,
+) -> String {
     let mut form = Form(Sha256::new());
     form.text(LABEL);
     // Their order means nothing: the most specific entry counts.
@@ -28,6 +33,13 @@ pub(super) fn revision(limits: &[Limit], endpoint_costs: &[EndpointCost]) -> Str
     for limit in limits {
         form.limit(limit);
     }
+    let (plans, of_tenants) = tenants.len();
+    form.number(plans as u64);
+    form.number(of_tenants as u64);
+    tenants.canonical(&mut |text, numbers| {
+        form.text(text);
+        numbers.iter().for_each(|number| form.number(*number));
+    });
     let digest = form.0.finalize();
     digest.iter().take(8).fold(String::with_capacity(16), |mut out, byte| {
         // Writing to a string cannot fail.

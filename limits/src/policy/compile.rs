@@ -11,13 +11,14 @@ use super::pattern::Pattern;
 use super::problem::{At, Problem, Problems, code, nearest, shown};
 use super::read::Spanned;
 use super::source::{self, RawCost, RawLimit, RawQuota, RawWas, is_reason};
+use super::tenants::{self, Tenants};
 use super::units::{DEFAULT_HOLD, window_text};
 use super::{
     Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, Limit, Numbers, Period, Place,
     Policy, SourceFile, Was, canonical, condition, rate,
 };
 use crate::attributes::canonical_name;
-use crate::matching::Index;
+use crate::matching::{LimitIndex, PathIndex};
 use crate::time::{Micros, Tokens};
 
 /// The attributes that every request may have.
@@ -53,6 +54,9 @@ struct Draft {
     counter_places: HashMap<String, String>,
     endpoint_places: HashMap<String, String>,
     places: Places,
+    /// Plans and tenants may name limits of files that come later.
+    tenants: tenants::Written,
+    has_limits: bool,
 }
 
 impl Policy {
@@ -70,15 +74,21 @@ impl Policy {
             problems.error(At::START, code::EMPTY, message, "name a .yaml file");
         }
         draft.places.first_file = files.first().map(|file| file.name.clone()).unwrap_or_default();
-        for file in files {
+        for file in &files {
             problems.begin(&file.name);
             draft.read(file, &mut problems);
         }
+        if let (Some(first), false, 0) = (files.first(), draft.has_limits, problems.errors()) {
+            problems.begin(&first.name);
+            source::nothing(At::START, "no file has `rate_limits`", &mut problems);
+        }
+        let written = std::mem::take(&mut draft.tenants);
+        let tenants = written.resolve(&draft.limits, &mut problems);
         if problems.errors() > 0 {
             return Err(problems.finish());
         }
         let places = std::mem::take(&mut draft.places);
-        Ok(Compiled { policy: draft.finish(), warnings: problems.finish(), places })
+        Ok(Compiled { policy: draft.finish(tenants), warnings: problems.finish(), places })
     }
 }
 
@@ -88,9 +98,11 @@ impl Draft {
         for (pattern, cost) in source.endpoint_costs {
             self.endpoint(&file.name, pattern, cost, problems);
         }
-        for raw in source.limits {
+        self.has_limits |= source.limits.is_some();
+        for raw in source.limits.into_iter().flatten() {
             self.limit(file, raw, problems);
         }
+        self.tenants.add(&file.name, source.names, source.plans, source.tenants);
     }
 
     fn endpoint(&mut self, file: &str, text: Spanned<String>, cost: u64, problems: &mut Problems) {
@@ -124,7 +136,7 @@ impl Draft {
         self.counter(&file.name, &raw, problems);
         let reason = raw.reason.as_ref().map(|reason| reason_word(reason, problems));
         let window = window(&raw);
-        let burst = burst(&raw, window, problems);
+        let numbers = numbers(raw.algorithm, window, &raw.limit, raw.burst.as_ref(), problems);
         let when = raw.when.as_ref();
         let condition = when.and_then(|when| condition::read(when, &file.text, problems));
         let cost = cost(raw.cost, problems);
@@ -140,11 +152,7 @@ impl Draft {
             description: raw.description,
             key,
             algorithm: raw.algorithm,
-            numbers: Numbers {
-                limit: Tokens::new(raw.limit.value),
-                burst,
-                rate: rate::largest_fit(raw.limit.value, window).1,
-            },
+            numbers,
             window,
             calendar: calendar(&raw.quota),
             hold: raw.hold.unwrap_or(DEFAULT_HOLD),
@@ -176,16 +184,17 @@ impl Draft {
         problems.error(name.at, code::REPEATED_COUNTER, message, help);
     }
 
-    fn finish(self) -> Policy {
+    fn finish(self, tenants: Tenants) -> Policy {
         let Self { limits, endpoint_costs, .. } = self;
         Policy {
-            revision: canonical::revision(&limits, &endpoint_costs),
-            limit_index: Index::new(limits.iter().map(|limit| limit.patterns.as_slice())),
-            endpoint_index: Index::new(
+            revision: canonical::revision(&limits, &endpoint_costs, &tenants),
+            limit_index: LimitIndex::new(&limits),
+            endpoint_index: PathIndex::new(
                 endpoint_costs.iter().map(|entry| std::slice::from_ref(&entry.pattern)),
             ),
             limits,
             endpoint_costs,
+            tenants,
         }
     }
 }
@@ -307,27 +316,39 @@ fn was(raw: &RawWas, key: &[String], problems: &mut Problems) -> Was {
     Was { name: raw.name.value.as_str().into(), key: former }
 }
 
-/// The burst of a token bucket, after the checks that its arithmetic needs.
-fn burst(raw: &RawLimit, window: Micros, problems: &mut Problems) -> Option<Tokens> {
-    if raw.algorithm != Algorithm::TokenBucket {
-        return None;
+/// How many tokens pass, after the checks that the arithmetic of a token bucket needs.
+pub(super) fn numbers(
+    algorithm: Algorithm,
+    window: Micros,
+    limit: &Spanned<u64>,
+    burst: Option<&Spanned<u64>>,
+    problems: &mut Problems,
+) -> Numbers {
+    let rate = rate::rate(limit.value, window);
+    let numbers = |burst| Numbers {
+        limit: Tokens::new(limit.value),
+        burst,
+        rate: rate.unwrap_or_else(|| rate::largest_fit(limit.value, window).1),
+    };
+    if algorithm != Algorithm::TokenBucket {
+        return numbers(None);
     }
-    let limit = raw.limit.value;
-    let burst = raw.burst.as_ref().unwrap_or(&raw.limit);
-    if limit == 0 && burst.value == 0 {
-        return Some(Tokens::ZERO);
+    let burst = burst.unwrap_or(limit);
+    if limit.value == 0 && burst.value == 0 {
+        return numbers(Some(Tokens::ZERO));
     }
-    if rate::rate(limit, window).is_none() {
+    if rate.is_none() {
         let window_text = window_text(window);
-        let message = format!("{limit} tokens in {window_text} cannot be counted exactly");
-        let help = format!("the nearest limit that can is {}", rate::nearest_fit(limit, window));
-        problems.error(raw.limit.at, code::INEXACT_RATE, message, &help);
+        let message = format!("{} tokens in {window_text} cannot be counted exactly", limit.value);
+        let nearest = rate::nearest_fit(limit.value, window);
+        let help = format!("the nearest limit that can is {nearest}");
+        problems.error(limit.at, code::INEXACT_RATE, message, &help);
     }
-    if !rate::refills_in_time(limit, burst.value, window) {
+    if !rate::refills_in_time(limit.value, burst.value, window) {
         let message = format!("a burst of {} takes more than 100 years to come back", burst.value);
         problems.error(burst.at, code::SLOW_REFILL, message, "raise `limit` or lower `burst`");
     }
-    Some(Tokens::new(burst.value))
+    numbers(Some(Tokens::new(burst.value)))
 }
 
 fn cost(raw: Option<Spanned<RawCost>>, problems: &mut Problems) -> CostRule {

@@ -137,6 +137,18 @@ impl Condition {
         }
     }
 
+    /// The tests that all have to hold.
+    pub(crate) fn conjuncts(&self) -> impl Iterator<Item = &Test> {
+        let parts = match self {
+            Self::All(parts) => &**parts,
+            Self::Any(_) | Self::Test(_) => std::slice::from_ref(self),
+        };
+        parts.iter().filter_map(|part| match part {
+            Self::Test(test) => Some(test),
+            Self::All(_) | Self::Any(_) => None,
+        })
+    }
+
     /// Every attribute that it asks for, in the order of the text; some more than once.
     pub fn attributes(&self) -> Vec<&str> {
         match self {

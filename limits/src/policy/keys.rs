@@ -16,6 +16,10 @@ pub(crate) const MAX_DESCRIPTION_BYTES: usize = 4_096;
 pub(crate) const MAX_CONDITION_BYTES: usize = 4_096;
 /// The largest `max_keys`.
 pub(crate) const MAX_MAX_KEYS: u64 = 1_000_000_000;
+/// The longest `tenant_id` that files name, in bytes.
+pub(crate) const MAX_TENANT_BYTES: usize = 256;
+/// The longest `why`, in bytes.
+pub(crate) const MAX_WHY_BYTES: usize = 1_024;
 /// The most entries of `alert_at`.
 pub(crate) const MAX_ALERTS: usize = 8;
 
@@ -113,11 +117,54 @@ pub const FILE_KEYS: &[Key] = &[
         Form::Entries(&Form::Pattern, &COST),
     ),
     Key::new(
+        "plans",
+        "contract tiers and their numbers",
+        Form::Entries(&Form::LimitName, &Form::Map(PLAN_KEYS)),
+    ),
+    Key::new(
+        "tenants",
+        "who is on which plan, and their own numbers",
+        Form::Entries(&Form::Text(MAX_TENANT_BYTES), &Form::Map(TENANT_KEYS)),
+    ),
+    Key::new(
         "rate_limits",
         "limits by name",
         Form::Entries(&Form::LimitName, &Form::Map(LIMIT_KEYS)),
-    )
-    .needed_by(ALL),
+    ),
+];
+
+/// The keys of a plan.
+pub const PLAN_KEYS: &[Key] = &[
+    Key::new("description", "a text for people", Form::Text(MAX_DESCRIPTION_BYTES)),
+    Key::new(
+        "limits",
+        "numbers that replace those of limits, by the name of the limit",
+        Form::Entries(&Form::LimitName, &Form::Map(PLAN_LIMIT_KEYS)),
+    ),
+];
+
+/// The keys of a tenant.
+pub const TENANT_KEYS: &[Key] = &[
+    Key::new("plan", "the plan that the tenant is on", Form::LimitName),
+    Key::new(
+        "limits",
+        "numbers that replace those of limits and of the plan, by the name of the limit",
+        Form::Entries(&Form::LimitName, &Form::Map(EXCEPTION_KEYS)),
+    ),
+];
+
+/// The keys of a plan's numbers for one limit.
+pub const PLAN_LIMIT_KEYS: &[Key] = &[
+    Key::new("limit", "how many tokens pass", TOKENS).needed_by(ALL),
+    Key::new("burst", "the most tokens at once; the limit unless set", TOKENS),
+];
+
+/// The keys of a tenant's numbers for one limit.
+pub const EXCEPTION_KEYS: &[Key] = &[
+    Key::new("limit", "how many tokens pass", TOKENS).needed_by(ALL),
+    Key::new("burst", "the most tokens at once; the limit unless set", TOKENS),
+    Key::new("until", "when these numbers end", Form::Instant),
+    Key::new("why", "a text for people", Form::Text(MAX_WHY_BYTES)),
 ];
 
 /// The keys of a limit.
@@ -198,8 +245,6 @@ pub const WAS_KEYS: &[Key] = &[
     Key::new("key", "the attributes that named them, place by place", ATTRIBUTES),
 ];
 
-/// Keys of a file that a later version reads.
-pub(crate) const FILE_KEYS_LATER: &[&str] = &["plans", "tenants"];
 /// Words of `accuracy` that a later version knows.
 pub(crate) const ACCURACIES_LATER: &[&str] = &["leased"];
 

@@ -103,7 +103,8 @@ impl Compiled {
             }
             _ => true,
         };
-        lint.finish(self.warnings.iter().filter(known))
+        let expired = self.policy.expired(surroundings.now);
+        lint.finish(self.warnings.iter().filter(known).chain(&expired))
     }
 }
 

@@ -57,8 +57,6 @@ pub(crate) struct Problems {
     /// The file that is being read.
     file: String,
     found: Vec<Problem>,
-    /// How many problems the earlier files have in `found`.
-    earlier: usize,
     errors: usize,
     warnings: usize,
 }
@@ -113,8 +111,13 @@ codes! {
     UNKNOWN_LIMIT = "unknown_limit": "the policy has no limit of this name",
     UNKNOWN_ATTRIBUTE = "unknown_attribute": "an attribute of a case that no limit speaks of",
     BAD_ATTRIBUTE = "bad_attribute": "a value that the attribute cannot have",
+    UNKNOWN_PLAN = "unknown_plan": "there is no plan of this name",
+    NOT_BY_TENANT = "not_by_tenant": "numbers by tenant for a limit without `tenant_id` in its key",
+    REPEATED_PLAN = "repeated_plan": "two plans of one name",
+    REPEATED_TENANT = "repeated_tenant": "two entries for one tenant",
     MORE = "more": "there are more problems than are listed",
     DENIES_ALL = "denies_all": "warning: a limit of 0 denies every request that it applies to",
+    EXPIRED = "expired": "warning: numbers of a tenant whose `until` is past",
     TAKES_NOTHING = "takes_nothing": "warning: a cost of 0 never takes a token",
     UNMAPPED_ATTRIBUTE = "unmapped_attribute": "warning: an attribute that only settings can bring",
     NEVER_DENIES = "never_denies": "warning: a limit before which another one always denies",
@@ -163,9 +166,8 @@ impl At {
 }
 
 impl Problems {
-    /// Turns to a file. Its problems come after those of earlier files.
+    /// Turns to a file, perhaps again.
     pub(crate) fn begin(&mut self, file: &str) {
-        self.sort();
         file.clone_into(&mut self.file);
     }
 
@@ -193,7 +195,8 @@ impl Problems {
 
     /// The problems by file and place.
     pub(crate) fn finish(mut self) -> Vec<Problem> {
-        self.sort();
+        let place = |p: &Problem| (p.line, p.column);
+        self.found.sort_by(|a, b| a.file.cmp(&b.file).then_with(|| place(a).cmp(&place(b))));
         let left_out = |n: usize| n.saturating_sub(MAX_PROBLEMS);
         let more = left_out(self.errors) + left_out(self.warnings);
         if more > 0 {
@@ -203,13 +206,6 @@ impl Problems {
             self.push(0, severity, At::START, code::MORE, message, "mend the others first");
         }
         self.found
-    }
-
-    fn sort(&mut self) {
-        if let Some(of_file) = self.found.get_mut(self.earlier..) {
-            of_file.sort_by_key(|problem| (problem.line, problem.column));
-        }
-        self.earlier = self.found.len();
     }
 
     /// Lists the `nth` problem of its severity, unless there are too many already.

@@ -82,6 +82,13 @@ pub(crate) fn window(text: &str, (least, most): (Micros, Micros)) -> Result<Micr
     }
 }
 
+/// An instant as RFC 3339 in UTC.
+pub(crate) fn instant_text(instant: Timestamp) -> String {
+    let micros = i64::try_from(instant.get()).ok();
+    let instant = micros.and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
+    instant.map_or_else(|| "the end of time".to_owned(), |instant| instant.to_string())
+}
+
 /// Reads an instant in the form of RFC 3339; `None` for another form, or one before 1970.
 pub(crate) fn instant(text: &str) -> Option<Timestamp> {
     let instant: jiff::Timestamp = text.parse().ok()?;

@@ -1,6 +1,8 @@
 //! docs/limits.md says what the code does: its examples compile, and no key or code is missing.
 
-use sluicegate_limits::policy::keys::{FILE_KEYS, LIMIT_KEYS, PENALTY_KEYS, WAS_KEYS};
+use sluicegate_limits::policy::keys::{
+    EXCEPTION_KEYS, FILE_KEYS, LIMIT_KEYS, PENALTY_KEYS, PLAN_KEYS, TENANT_KEYS, WAS_KEYS,
+};
 use sluicegate_limits::policy::{
     ATTRIBUTE_FAMILIES, Accuracy, Algorithm, KNOWN_ATTRIBUTES, Mode, OnStoreFailure, Period,
     Problem,
@@ -86,7 +88,9 @@ fn the_shown_problem_is_what_the_compiler_says() {
 #[test]
 fn the_examples_show_every_key() {
     let all: String = examples().into_iter().map(|(_, text)| text).collect();
-    for key in FILE_KEYS.iter().chain(LIMIT_KEYS).chain(PENALTY_KEYS).chain(WAS_KEYS) {
+    let of_limits = LIMIT_KEYS.iter().chain(PENALTY_KEYS).chain(WAS_KEYS);
+    let of_tenants = PLAN_KEYS.iter().chain(TENANT_KEYS).chain(EXCEPTION_KEYS);
+    for key in FILE_KEYS.iter().chain(of_limits).chain(of_tenants) {
         assert!(all.contains(&format!("{}:", key.name)), "no example shows `{}`", key.name);
     }
 }

@@ -45,6 +45,7 @@ fn the_json_has_its_stable_form() {
                 "why": "`default` is for every request with its key; the request has `tenant_id`",
                 "key": ["tenant_id"],
                 "limit": 1200,
+                "layer": "limit",
                 "window_ms": 60_000,
                 "algorithm": "sliding_window",
                 "mode": "enforce",
@@ -60,6 +61,7 @@ fn the_json_has_its_stable_form() {
                 "why": "its match holds: `POST /v1/reports/export`; the request has `tenant_id`",
                 "key": ["tenant_id"],
                 "limit": 20,
+                "layer": "limit",
                 "window_ms": 3_600_000,
                 "algorithm": "sliding_window",
                 "mode": "enforce",
@@ -75,6 +77,7 @@ fn the_json_has_its_stable_form() {
                 "why": "`unauthenticated` implies that authenticated is false, and it is true",
                 "key": ["ip_address"],
                 "limit": 60,
+                "layer": "limit",
                 "window_ms": 60_000,
                 "algorithm": "sliding_window",
                 "mode": "enforce",
@@ -193,7 +196,7 @@ fn a_verdict_is_explained_with_what_was_used_before_it() {
         let replies = decide(&mut counters, &check, NOW).unwrap().replies;
         let mut verdict = Verdict::of(&charges, &replies);
         verdict.limits[0].degraded = degraded;
-        let limits = explain_verdict(&policy, &request(&[]), None, &verdict, most);
+        let limits = explain_verdict(&policy, &request(&[]), None, &verdict, NOW, most);
         limits.into_iter().map(|l| (l.name, l.used, l.remaining)).collect::<Vec<_>>()
     };
     let said = |name: &str, used, remaining| (name.to_owned(), used, remaining);

@@ -6,12 +6,14 @@ mod charges;
 mod conditions;
 mod documents;
 mod explained;
+mod indexed;
 mod intents;
 mod keys;
 mod lints;
 mod mutated;
 mod problems;
 mod shares;
+mod tenants;
 
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::cases::is_case_file;

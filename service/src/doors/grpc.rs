@@ -133,7 +133,8 @@ impl Native {
     async fn explain(&self, call: Call) -> CheckResponse {
         let decision = self.limiter.check(call.clone()).await;
         let (policy, verdict) = (&decision.policy, &decision.verdict);
-        let limits = explain_verdict(policy, &call.attributes, call.cost, verdict, MAX_EXPLAINED);
+        let (attributes, now) = (&call.attributes, decision.now);
+        let limits = explain_verdict(policy, attributes, call.cost, verdict, now, MAX_EXPLAINED);
         let answer = Revealed::of(&decision);
         let mut response = encode::response(answer, String::new());
         response.explained = encode::explained(answer.explained(limits));

@@ -122,8 +122,12 @@ fn algorithm(fields: &mut Fields<'_>, problems: &mut Problems) -> Algorithm {
 }
 
 fn limit_name(name: &Spanned<String>, problems: &mut Problems) {
+    name_for("a limit", name, problems);
+}
+
+pub(super) fn name_for(what: &str, name: &Spanned<String>, problems: &mut Problems) {
     if !is_name(&name.value) {
-        let message = format!("`{}` is not a name for a limit", shown(&name.value));
+        let message = format!("`{}` is not a name for {what}", shown(&name.value));
         problems.error(name.at, code::BAD_NAME, message, "1 to 128 of A-Z a-z 0-9 _ . -");
     }
 }
