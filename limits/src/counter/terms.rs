@@ -77,7 +77,14 @@ pub enum Op {
         /// The grid of hold ends.
         quantum: Micros,
     },
-    /// Gives back the tokens held until `end`.
+    /// Gives back the tokens held until `end`, at most as many as all that end there.
+    ///
+    /// The end names a sum, not a holder. After a backward step of the store's clock the own hold
+    /// may have been cut to another end or booked already, and what ends there may be another's.
+    /// Then that many tokens at most are free too early, until that end; as many of the own stay
+    /// counted instead. So a give-back across a backward step lets at most its tokens pass on top
+    /// of the limit, in intervals that start within one longest hold after it. The same holds for
+    /// settling.
     Release {
         /// The end they are held until.
         end: Timestamp,

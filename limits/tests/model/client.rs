@@ -47,6 +47,10 @@ pub(crate) struct Client {
     pub(crate) longest: u64,
     /// Whether it ever booked more than it held.
     in_debt: bool,
+    /// Whether it gives back and settles what was granted before the store's clock went back, too.
+    pub(crate) strays: bool,
+    /// The tokens that it gave back or settled so: they may have been another's.
+    pub(crate) strayed: Vec<Spent>,
     /// Everything that passed, in order.
     pub(crate) spent: Vec<Spent>,
     grants: Vec<Grant>,
@@ -56,7 +60,8 @@ impl Client {
     /// A caller with nothing spent.
     pub(crate) fn new(key: Key, longest: u64) -> Self {
         let (spent, grants) = (Vec::new(), Vec::new());
-        Self { key, max_keys: u64::MAX, longest, in_debt: false, spent, grants }
+        let (max_keys, in_debt, strays, strayed) = (u64::MAX, false, false, Vec::new());
+        Self { key, max_keys, longest, in_debt, strays, strayed, spent, grants }
     }
 
     /// Spends, then makes one check by `decide`. Answers what was asked, and the verdict.
@@ -69,10 +74,17 @@ impl Client {
     ) -> (Ask, Outcome) {
         self.spend_some(rng, at);
         let index = rng.usize(..self.grants.len().max(1));
+        let strays = self.strays;
         let (op, tokens) = match self.grants.get_mut(index) {
-            Some(grant) if !grant.only_spent && rng.u8(..3) == 0 => {
+            Some(grant) if (strays || !grant.only_spent) && rng.u8(..3) == 0 => {
                 let quantum = Micros::new(self.longest.div_ceil(16));
-                handle(rng, grant, self.longest, quantum)
+                let (op, tokens) = handle(rng, grant, self.longest, quantum);
+                if grant.only_spent {
+                    self.strayed.push(Spent { at, tokens: grant.tokens + grant.spent });
+                    // It may have been booked at its end before.
+                    self.in_debt = true;
+                }
+                (op, tokens)
             }
             _ => self.request(rng, rule),
         };

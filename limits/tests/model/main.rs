@@ -16,6 +16,7 @@ mod clock;
 mod concurrency;
 mod decisions;
 mod give_back;
+mod intents;
 mod ledger;
 mod memory;
 mod numbers;
