@@ -2,7 +2,8 @@
 //! one `CheckRequest` of Envoy.
 //!
 //! Without a mapping nothing that the client wrote is believed but what routing needs: method, path
-//! and host; the address is the one that Envoy determined. A mapping names what the gateway vouches
+//! and host; the address is the one that Envoy determined, and the size of the body is what the
+//! request declares, which HTTP keeps it to. A mapping names what the gateway vouches
 //! for. A source that is not there, or is empty, leaves its attribute absent.
 //!
 //! Envoy joins the values of a repeated header by commas, so a comma in the one value cannot be
@@ -25,6 +26,8 @@ use crate::settings::{AttributeSource, Jwt};
 
 /// The namespace in which Envoy's `jwt_authn` filter leaves the payload of a verified token.
 const JWT_NAMESPACE: &str = "envoy.filters.http.jwt_authn";
+/// Set by Envoy where it sends the beginning of a body alone.
+const PARTIAL_BODY: &str = "x-envoy-auth-partial-body";
 /// The largest whole number that a claim can carry exactly: its numbers are doubles.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -74,11 +77,13 @@ impl Origin {
         let http = context.request.as_ref().and_then(|request| request.http.as_ref());
         let mut attributes = AttributesBuilder::new();
         let mut present = Vec::new();
+        let size = http.and_then(request_size).map(|bytes| bytes.to_string());
         let facts = [
             ("ip_address", context.source.as_ref().and_then(address)),
             ("method", http.map(|http| http.method.as_str())),
             ("path", http.map(|http| http.path.as_str())),
             ("host", http.map(|http| http.host.as_str())),
+            ("request_size", size.as_deref()),
         ];
         for (name, value) in facts {
             // A mapping of `host` replaces what the request says of itself.
@@ -188,6 +193,21 @@ fn header<'r>(http: &'r HttpRequest, name: &str) -> Result<Option<&'r str>, Inva
         return Err(InvalidOrigin::RepeatedHeader(name.to_owned()));
     }
     Ok(value.map(str::trim_ascii))
+}
+
+/// The bytes of the body: what the request declares, or all of it that the gateway has read. A body
+/// that is still on its way and declares nothing has no size that anybody knows.
+fn request_size(http: &HttpRequest) -> Option<u64> {
+    let text = |name| header(http, name).ok().flatten();
+    match text("content-length") {
+        Some(declared) => {
+            let digits = declared.bytes().all(|byte| byte.is_ascii_digit());
+            declared.parse().ok().filter(|_| digits)
+        }
+        None if text(PARTIAL_BODY) == Some("true") => None,
+        // Before a byte of the body has come, 0 says nothing.
+        None => u64::try_from(http.size).ok().filter(|read| *read > 0),
+    }
 }
 
 /// A claim by its whole name; else every dot in the name may step into an object.

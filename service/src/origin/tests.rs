@@ -156,3 +156,28 @@ fn a_request_without_anything_has_no_facts() {
     let found = tenant().attributes(&AttributeContext::default()).unwrap();
     assert_eq!(found.iter().collect::<Vec<_>>(), [("authenticated", "false")]);
 }
+
+#[test]
+fn the_size_of_a_request_is_what_it_declares_or_what_was_read_of_it_in_full() {
+    let size = |headers: &[(&str, &str)], read: i64| {
+        let mut context = AttributeContext::default();
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let http = HttpRequest { headers: headers.collect(), size: read, ..Default::default() };
+        context.request = Some(attribute_context::Request { http: Some(http), time: None });
+        let found = origin(&[]).attributes(&context).unwrap();
+        found.get("request_size").map(str::to_owned)
+    };
+    assert_eq!(size(&[("content-length", "1234")], 0).as_deref(), Some("1234"));
+    assert_eq!(size(&[("content-length", "0")], -1).as_deref(), Some("0"));
+    assert_eq!(size(&[], 77).as_deref(), Some("77"), "a body that the gateway holds");
+    for (headers, read) in [
+        (&[][..], 0),
+        (&[][..], -1),
+        (&[("x-envoy-auth-partial-body", "true")][..], 77),
+        (&[("content-length", "+5")][..], 77),
+        (&[("content-length", "5,5")][..], 0),
+        (&[("content-length", "99999999999999999999")][..], 0),
+    ] {
+        assert_eq!(size(headers, read), None, "{headers:?} {read}");
+    }
+}

@@ -21,13 +21,13 @@ use crate::valkey::Valkey;
 /// the inline key set of deploy/envoy/envoy.yaml; they are valid until the year 2100. Header:
 /// `{"alg":"ES256","typ":"JWT","kid":"example-1"}`; payload:
 /// `{"iss":"https://issuer.example","aud":"example-api","sub":…,"tenant_id":…,"exp":4102444800}`.
-const HEAD: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImV4YW1wbGUtMSJ9";
-const ACME: &str = concat!(
+pub(crate) const HEAD: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImV4YW1wbGUtMSJ9";
+pub(crate) const ACME: &str = concat!(
     "eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwiYXVkIjoiZXhhbXBsZS1hcGkiLCJzdWIiOiJhbmEi",
     "LCJ0ZW5hbnRfaWQiOiJhY21lIiwiZXhwIjo0MTAyNDQ0ODAwfQ.",
     "ZVfygOY4KvgY_Yv8Kc8BbDoKA1mIe2EgAJVXfpB5J6M8PBmKFRnjAmS_rE6P_APwAkkHAMHcdd9BZ-G2Zmjfow",
 );
-const GLOBEX: &str = concat!(
+pub(crate) const GLOBEX: &str = concat!(
     "eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwiYXVkIjoiZXhhbXBsZS1hcGkiLCJzdWIiOiJiZW4i",
     "LCJ0ZW5hbnRfaWQiOiJnbG9iZXgiLCJleHAiOjQxMDI0NDQ4MDB9.",
     "Zz6BkV-WbDGHVcw0KABR0Axb6eTCf0XUPyzuu8hcr3aTFF0JpjCDxsFVNYFe-739ZAiABbo2f3VHyjPOu7y38w",
@@ -41,7 +41,7 @@ const FORGED: &str = concat!(
 
 /// The settings' own time-out, and one that a busy machine does not reach.
 const SHORT_MS: u32 = 8;
-const PATIENT_MS: u32 = 5_000;
+pub(crate) const PATIENT_MS: u32 = 5_000;
 
 /// Everything that takes part.
 struct World {
@@ -96,12 +96,12 @@ impl World {
 }
 
 /// A client's address: 127.0.0.`host`.
-fn client(host: u8) -> IpAddr {
+pub(crate) fn client(host: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, host).into()
 }
 
 /// An API that answers with the headers of the request, as JSON.
-async fn upstream() -> SocketAddr {
+pub(crate) async fn upstream() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let echo = |headers: HeaderMap| async move {

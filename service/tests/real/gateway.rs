@@ -23,9 +23,19 @@ impl Gateway {
         upstream: SocketAddr,
         replicas: [SocketAddr; 2],
     ) -> Self {
+        Self::start_with(folder, upstream, replicas, |text| text).await
+    }
+
+    /// The same, with a change of the configuration.
+    pub(crate) async fn start_with(
+        folder: &Path,
+        upstream: SocketAddr,
+        replicas: [SocketAddr; 2],
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
         let (address, admin) = (free_address(), free_address());
         let config = folder.join("envoy.yaml");
-        std::fs::write(&config, configuration(address, admin, upstream, replicas)).unwrap();
+        std::fs::write(&config, change(configuration(address, admin, upstream, replicas))).unwrap();
         let mut envoy = Command::new(part("SLUICEGATE_ENVOY", "envoy-1.40.0/envoy"));
         envoy.arg("-c").arg(&config);
         envoy.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]);

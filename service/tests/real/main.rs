@@ -1,12 +1,15 @@
 //! Tests of the real binary among the real servers that it is made for: Envoy and Valkey.
 //!
-//! `envoy` is the main job end to end, `replicas` two replicas on one store, `compose` the files
-//! of `deploy/`, `fuzz` messages that nobody should send. The other modules start the servers.
+//! `envoy` is the main job end to end, `dimensions` what a request can be limited by, `replicas` two
+//! replicas on one store, `compose` the files of `deploy/`, `fuzz` messages that nobody should send.
+//! The other modules start the servers.
 
 #![cfg(test)]
 
 #[path = "../support/http.rs"]
 mod http_client;
+#[path = "../support/mmdb.rs"]
+mod mmdb;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/process.rs"]
 mod process;
@@ -14,6 +17,7 @@ mod process;
 mod calls;
 mod compose;
 mod compose_file;
+mod dimensions;
 mod envoy;
 mod fuzz;
 mod fuzzed;
