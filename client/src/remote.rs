@@ -12,6 +12,8 @@ use crate::error::{CheckError, InvalidEndpoint};
 use crate::request::Request;
 use crate::verdict::Verdict;
 
+mod held;
+
 /// The most checks that the service takes in one batch.
 pub const MAX_BATCH: usize = 32;
 

@@ -74,6 +74,21 @@ impl Reason {
         }
     }
 
+    /// Nothing is held any more.
+    pub(crate) const fn expired() -> Self {
+        Self::Known(KnownReason::HoldExpired)
+    }
+
+    /// The reason of an answer that has one where it is a refusal; the word is empty otherwise.
+    pub(crate) fn unless(done: bool, text: String) -> Result<Option<Self>, CheckError> {
+        match (done, text.is_empty()) {
+            (true, true) => Ok(None),
+            (false, false) => Ok(Some(Self::of(text))),
+            (true, false) => Err(bad("an allowed request has a reason")),
+            (false, true) => Err(bad("a denial has no reason")),
+        }
+    }
+
     fn of(text: String) -> Self {
         let known = KnownReason::ALL.into_iter().find(|known| known.as_str() == text);
         known.map_or(Self::Other(text), Self::Known)
@@ -84,12 +99,7 @@ impl TryFrom<v1::CheckResponse> for Verdict {
     type Error = CheckError;
 
     fn try_from(response: v1::CheckResponse) -> Result<Self, CheckError> {
-        let reason = match (response.allowed, response.reason.is_empty()) {
-            (true, true) => None,
-            (false, false) => Some(Reason::of(response.reason)),
-            (true, false) => return Err(bad("an allowed request has a reason")),
-            (false, true) => return Err(bad("a denial has no reason")),
-        };
+        let reason = Reason::unless(response.allowed, response.reason)?;
         let limits = response.limits.into_iter().map(LimitVerdict::try_from);
         let limits = limits.collect::<Result<_, _>>()?;
         Ok(Self {
@@ -149,7 +159,8 @@ fn micros(duration: prost_types::Duration) -> Result<Micros, CheckError> {
     Ok(Micros::new(seconds.saturating_mul(1_000_000).saturating_add(nanos.div_ceil(1_000))))
 }
 
-fn bad(message: &str) -> CheckError {
+/// An answer that is none.
+pub(crate) fn bad(message: &str) -> CheckError {
     CheckError::BadAnswer { message: message.to_owned() }
 }
 

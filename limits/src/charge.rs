@@ -60,6 +60,24 @@ pub enum Intent {
     },
 }
 
+impl<'p> Charge<'p> {
+    /// A charge that was made before, on its limit as that is now: to end what is held for it.
+    /// Which layer its numbers come from is not known any more.
+    #[must_use]
+    pub fn again(
+        limit: &'p Limit,
+        key: Key,
+        numbers: Numbers,
+        tokens: Tokens,
+        cost_is_stated: bool,
+        now: Timestamp,
+    ) -> Self {
+        let terms = limit.terms(&numbers, now);
+        let (layer, penalty_key) = (Layer::Limit, None);
+        Self { limit, key, penalty_key, numbers, layer, terms, tokens, cost_is_stated }
+    }
+}
+
 impl Charge<'_> {
     /// What the store is asked: about the limit's counter, then about its penalty's.
     pub fn asks(&self, intent: Intent) -> impl Iterator<Item = Ask> + use<> {

@@ -41,6 +41,9 @@ reasons! {
     CostExceedsCapacity = "cost_exceeds_capacity",
     /// The caller was denied so often that it is blocked for a while.
     Blocked = "blocked",
+    /// Nothing is held any more of what should be extended, or a reservation is settled much too
+    /// late.
+    HoldExpired = "hold_expired",
     /// The store does not answer, and a limit stays closed then.
     StoreUnavailable = "store_unavailable",
     /// This replica has more to do than it can.

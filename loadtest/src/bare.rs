@@ -52,6 +52,45 @@ impl Sluicegate for Canned {
     ) -> Result<Response<v1::CheckResponse>, Status> {
         Ok(Response::new(self.native.clone()))
     }
+
+    async fn reserve(
+        &self,
+        _: Request<v1::ReserveRequest>,
+    ) -> Result<Response<v1::ReserveResponse>, Status> {
+        Err(only_checks())
+    }
+
+    async fn settle(
+        &self,
+        _: Request<v1::SettleRequest>,
+    ) -> Result<Response<v1::SettleResponse>, Status> {
+        Err(only_checks())
+    }
+
+    async fn hold(
+        &self,
+        _: Request<v1::HoldRequest>,
+    ) -> Result<Response<v1::HoldResponse>, Status> {
+        Err(only_checks())
+    }
+
+    async fn extend(
+        &self,
+        _: Request<v1::ExtendRequest>,
+    ) -> Result<Response<v1::ExtendResponse>, Status> {
+        Err(only_checks())
+    }
+
+    async fn release(
+        &self,
+        _: Request<v1::ReleaseRequest>,
+    ) -> Result<Response<v1::ReleaseResponse>, Status> {
+        Err(only_checks())
+    }
+}
+
+fn only_checks() -> Status {
+    Status::unimplemented("the floor answers checks alone")
 }
 
 #[tonic::async_trait]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sluicegate_limits::attributes::Attributes;
 use sluicegate_limits::policy::Policy;
-use sluicegate_limits::time::{Timestamp, Tokens};
+use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::Verdict;
 use uuid::Uuid;
 
@@ -24,7 +24,8 @@ pub enum Door {
     Http,
 }
 
-/// Which method a caller called; Envoy's door and the one for JSON have `Check` alone.
+/// Which method a caller called; Envoy's door has `Check` alone, the one for JSON neither
+/// `CheckBatch` nor `Peek`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Decides, and takes what the request costs.
@@ -33,6 +34,35 @@ pub enum Method {
     CheckBatch,
     /// Tells what `Check` would answer: it decides nothing and takes nothing.
     Peek,
+    /// Decides, and sets aside what the request is estimated to cost.
+    Reserve {
+        /// For how long; no limit holds longer than it says itself.
+        lasting: Micros,
+    },
+    /// Decides, holds slots of concurrency limits, and takes from the others.
+    Hold {
+        /// For how long; no limit holds longer than it says itself.
+        lasting: Micros,
+    },
+    /// Ends what was set aside, or moves its end.
+    End(Ending),
+}
+
+/// What becomes of a reservation or a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The request did cost this; the rest is given back.
+    Settle {
+        /// In tokens.
+        actual: Tokens,
+    },
+    /// It is held longer.
+    Extend {
+        /// From now on; no limit holds longer than it says itself.
+        lasting: Micros,
+    },
+    /// All of it is given back.
+    Release,
 }
 
 /// One request, decoded by a door.
@@ -69,6 +99,21 @@ pub struct Decision {
     pub took: Duration,
     /// How much of this its caller learns.
     pub reveal: Reveal,
+    /// What is set aside, or was until now.
+    pub grant: Option<Grant>,
+}
+
+/// What a decision sets aside, or what it does with what was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The same for all calls about it.
+    pub id: Uuid,
+    /// What the caller names it by; empty unless this decision granted it.
+    pub token: String,
+    /// How long it is held from the decision on.
+    pub lasts: Micros,
+    /// Tokens of the actual cost above what was reserved.
+    pub overrun: Tokens,
 }
 
 impl Call {
@@ -87,6 +132,33 @@ impl Door {
             Self::Grpc => "grpc",
             Self::ExtAuthz => "ext_authz",
             Self::Http => "http",
+        }
+    }
+}
+
+impl Method {
+    /// Its name in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::CheckBatch => "check_batch",
+            Self::Peek => "peek",
+            Self::Reserve { .. } => "reserve",
+            Self::Hold { .. } => "hold",
+            Self::End(ending) => ending.as_str(),
+        }
+    }
+}
+
+impl Ending {
+    /// Its name in records and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settle { .. } => "settle",
+            Self::Extend { .. } => "extend",
+            Self::Release => "release",
         }
     }
 }

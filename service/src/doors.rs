@@ -31,6 +31,7 @@ mod deadline;
 mod ext_authz;
 mod grpc;
 mod health;
+mod held;
 mod http;
 mod problem;
 pub(crate) mod status;
@@ -171,10 +172,10 @@ impl Caller {
     }
 }
 
-/// What a request states to cost.
-fn cost(stated: Option<u64>) -> Result<Option<Tokens>, String> {
+/// What a request states to cost, in the field of this name.
+fn cost(name: &str, stated: Option<u64>) -> Result<Option<Tokens>, String> {
     match stated {
-        Some(cost) if cost > MAX_COST => Err(format!("`cost` is at most {MAX_COST}")),
+        Some(cost) if cost > MAX_COST => Err(format!("`{name}` is at most {MAX_COST}")),
         stated => Ok(stated.map(Tokens::new)),
     }
 }

@@ -13,6 +13,7 @@ mod origin;
 pub mod record;
 pub mod reload;
 mod replay;
+pub mod reservation;
 mod reveal;
 pub mod server;
 pub mod settings;

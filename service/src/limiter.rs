@@ -1,6 +1,8 @@
 //! The way of one request: policy, charges, store, fallback, verdict, record.
 
 mod backing;
+mod ending;
+mod grant;
 mod spend;
 
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use sluicegate_limits::charge::{Intent, KeySecret};
+use sluicegate_limits::charge::{Intent, InvalidSecret, KeySecret};
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Mode, Policy};
 use sluicegate_limits::verdict::Reason;
@@ -17,7 +19,8 @@ use crate::call::{Call, Decision, Method, decision_id};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::record::Recorder;
-use crate::settings::{Replicas, Settings, TrafficClasses, Unmatched};
+use crate::reservation::{MAX_HELD, Seal};
+use crate::settings::{Replicas, Secret, Settings, TrafficClasses, Unmatched};
 use crate::store::Store;
 use backing::{Losses, Seen};
 use spend::Spent;
@@ -52,7 +55,9 @@ pub struct Rules {
 /// What all cores share.
 pub struct Shared {
     policy: ArcSwap<Policy>,
-    secret: KeySecret,
+    secrets: Secrets,
+    /// Names this process in what it grants.
+    process: u64,
     /// Counts the local share where the store does not answer.
     local: Arc<Memory>,
     rules: Rules,
@@ -69,12 +74,29 @@ impl From<&Settings> for Rules {
     }
 }
 
+/// What is derived from the key secret for deciding.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    keys: KeySecret,
+    seal: Seal,
+}
+
+impl Secrets {
+    /// Derives each use from the secret.
+    ///
+    /// # Errors
+    /// Where the secret is too short.
+    pub fn new(secret: &Secret) -> Result<Self, InvalidSecret> {
+        Ok(Self { keys: KeySecret::new(secret.expose())?, seal: Seal::new(secret) })
+    }
+}
+
 impl Shared {
     /// Puts the parts together; `local` counts the shares, or everything where it is the store.
     #[must_use]
     pub fn new(
         policy: Arc<Policy>,
-        secret: KeySecret,
+        secrets: Secrets,
         local: Arc<Memory>,
         rules: Rules,
         metrics: Arc<Metrics>,
@@ -82,7 +104,8 @@ impl Shared {
     ) -> Arc<Self> {
         Arc::new(Self {
             policy: ArcSwap::new(policy),
-            secret,
+            secrets,
+            process: fastrand::u64(..),
             local,
             rules,
             losses: Losses::default(),
@@ -132,17 +155,23 @@ impl Limiter {
 
     /// What the request owes, and whether all of it can be taken.
     async fn judge(&self, policy: &Policy, call: &Call) -> Spent {
-        let charges = |now| policy.charges(&call.attributes, call.cost, &self.shared.secret, now);
+        let charges =
+            |now| policy.charges(&call.attributes, call.cost, &self.shared.secrets.keys, now);
         let now = self.store.now();
         let owed = charges(now);
-        if owed.len() > MAX_CHARGES {
+        let (intent, most) = match call.method {
+            Method::Peek => (Intent::Look, MAX_CHARGES),
+            Method::Reserve { lasting } => (Intent::Reserve { lasting }, MAX_HELD),
+            Method::Hold { lasting } => (Intent::Hold { lasting }, MAX_HELD),
+            Method::Check | Method::CheckBatch | Method::End(_) => (Intent::Check, MAX_CHARGES),
+        };
+        if owed.len() > most {
             return Spent::refused(Reason::InvalidRequest);
         }
         let unmatched = owed.iter().all(|charge| charge.limit.mode == Mode::Shadow);
         if unmatched && self.shared.rules.unmatched == Unmatched::Deny {
             return Spent::refused(Reason::NoLimitApplies);
         }
-        let intent = if call.method == Method::Peek { Intent::Look } else { Intent::Check };
         let otherwise = self.shared.rules.classes.rules(call.traffic_class()).on_store_failure;
         self.spend(owed, now, charges, intent, otherwise, call.deadline).await
     }
@@ -150,13 +179,15 @@ impl Limiter {
     /// Gives the answer its id, and leaves behind what its method does.
     fn answer(&self, call: &Call, policy: Arc<Policy>, spent: Spent, began: Instant) -> Decision {
         let now = clock::now();
-        let Spent { verdict, store_time } = spent;
+        let Spent { verdict, store_time, grant } = spent;
         let took = clock::instant().saturating_duration_since(began);
         let (id, reveal) =
             (decision_id(now), self.shared.rules.classes.rules(call.traffic_class()).reveal);
-        let decision = Decision { id, verdict, policy, now, store_time, took, reveal };
-        if call.method != Method::Peek {
-            self.shared.metrics.decided(call.door, &decision);
+        let decision = Decision { id, verdict, policy, now, store_time, took, reveal, grant };
+        match call.method {
+            Method::Peek => {}
+            Method::End(ending) => self.shared.metrics.ended(call.door, ending, &decision),
+            _ => self.shared.metrics.decided(call.door, &decision),
         }
         self.shared.recorder.record(call, &decision);
         decision

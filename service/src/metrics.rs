@@ -13,15 +13,19 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::call::{Decision, Door};
+use sluicegate_limits::verdict::Verdict;
+
+use crate::call::{Decision, Door, Ending};
 use crate::store::{BreakerState, StoreError};
 
 mod decisions;
+mod endings;
 mod latency;
 mod policy;
 mod table;
 
 use decisions::DecisionMetrics;
+use endings::EndingMetrics;
 pub use latency::{BOUNDS_US, Latency};
 pub use policy::PolicyMetrics;
 pub use table::{Kind, Row, TABLE};
@@ -35,6 +39,7 @@ type Gauges = Family<Labels, Gauge>;
 pub struct Metrics {
     registry: Registry,
     decisions: DecisionMetrics,
+    endings: EndingMetrics,
     /// The limits in effect, and their files.
     pub policy: PolicyMetrics,
     /// The call to the store.
@@ -99,6 +104,7 @@ impl Metrics {
         let records = add(&mut r, &table::RECORDS, Counters::default());
         Arc::new(Self {
             decisions: DecisionMetrics::register(&mut r),
+            endings: EndingMetrics::register(&mut r),
             policy: PolicyMetrics::register(&mut r),
             store,
             geography: GeographyMetrics::register(&mut r),
@@ -130,11 +136,21 @@ impl Metrics {
         {
             self.policy.denied(limit);
         }
-        for alert in &verdict.alerts {
-            self.policy.alerted(&alert.limit, alert.percent);
-        }
+        self.alerted(verdict);
         for limit in verdict.would_deny() {
             self.policy.would_deny(&limit.name);
+        }
+    }
+
+    /// Counts a call that ended what was held, or moved its end.
+    pub fn ended(&self, door: Door, ending: Ending, decision: &Decision) {
+        self.endings.count(door, ending, decision);
+        self.alerted(&decision.verdict);
+    }
+
+    fn alerted(&self, verdict: &Verdict) {
+        for alert in &verdict.alerts {
+            self.policy.alerted(&alert.limit, alert.percent);
         }
     }
 

@@ -78,6 +78,9 @@ struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
     door: &'static str,
+    call: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reservation: Option<String>,
     /// Who asked for what.
     #[serde(flatten)]
     who: BTreeMap<&'static str, String>,
@@ -95,6 +98,8 @@ struct Record {
     remaining: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overrun: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     would_deny: Vec<String>,
     policy_revision: String,
@@ -200,6 +205,7 @@ impl Record {
         if let Some(endpoint) = decision.policy.value(&call.attributes, "endpoint") {
             who.insert("endpoint", redactor.show("endpoint", endpoint).into_owned());
         }
+        let overrun = decision.grant.as_ref().map(|grant| grant.overrun.get());
         let micros =
             |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
@@ -208,6 +214,8 @@ impl Record {
             decision_id: decision.id.to_string(),
             trace_id: (trace_id != 0).then(|| format!("{trace_id:032x}")),
             door: call.door.as_str(),
+            call: call.method.as_str(),
+            reservation: decision.grant.as_ref().map(|grant| grant.id.simple().to_string()),
             who,
             cost: call.cost.map(Tokens::get),
             allowed: verdict.allowed,
@@ -217,6 +225,7 @@ impl Record {
             response_code: status::answered(call.door, verdict.reason).as_u16(),
             remaining: verdict.remaining().map(Tokens::get),
             retry_after_ms: verdict.retry_after().and_then(Wait::to_millis_up),
+            overrun: overrun.filter(|overrun| *overrun > 0),
             would_deny: verdict.would_deny().map(|limit| limit.name.to_string()).collect(),
             policy_revision: decision.policy.revision().to_owned(),
             degraded: verdict.degraded,

@@ -11,7 +11,7 @@ use sluicegate_limits::time::{Micros, Tokens};
 use sluicegate_limits::verdict::{LimitVerdict, Reason, Verdict};
 use uuid::Uuid;
 
-use crate::call::Decision;
+use crate::call::{Decision, Grant};
 use crate::settings::Reveal;
 
 /// A decision as its caller may see it.
@@ -72,6 +72,11 @@ impl<'d> Revealed<'d> {
 
     pub(crate) fn reset(self) -> Option<Micros> {
         self.verdict().reset().filter(|_| self.names_limits())
+    }
+
+    /// What is set aside, or was until now.
+    pub(crate) const fn grant(self) -> Option<&'d Grant> {
+        self.0.grant.as_ref()
     }
 
     /// What each limit says.

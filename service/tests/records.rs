@@ -99,6 +99,7 @@ fn decision(verdict: Verdict) -> Decision {
         store_time: Duration::from_micros(40),
         took: Duration::from_micros(90),
         reveal: Reveal::All,
+        grant: None,
     }
 }
 

@@ -17,6 +17,13 @@ pub struct Numbers {
 }
 
 impl Limit {
+    /// The numbers that a plan or a tenant has of this limit, from their parts.
+    #[must_use]
+    pub fn own_numbers(&self, limit: Tokens, burst: Option<Tokens>) -> Numbers {
+        let (_, rate) = rate::largest_fit(limit.get(), self.window);
+        Numbers { limit, burst: burst.filter(|_| self.numbers.burst.is_some()), rate }
+    }
+
     /// The arithmetic of this limit with these numbers at an instant.
     #[must_use]
     pub fn terms(&self, numbers: &Numbers, now: Timestamp) -> Terms {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use sluicegate_limits::charge::KeySecret;
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::Compiled;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,7 +14,7 @@ use crate::clock;
 use crate::doors::{self, Common};
 use crate::geography::Geography;
 use crate::lifecycle::Lifecycle;
-use crate::limiter::{Limiter, Rules, Shared};
+use crate::limiter::{Limiter, Rules, Secrets, Shared};
 use crate::metrics::Metrics;
 use crate::record::{Recorder, Redactor, Writer};
 use crate::reload::{self, ReloadState, Sources, Watcher};
@@ -131,10 +130,10 @@ impl Replica {
             Arc::clone(&metrics),
             std::io::stderr(),
         )?;
-        let secret = KeySecret::new(settings.key_secret.expose())?;
+        let secrets = Secrets::new(&settings.key_secret)?;
         let shared = Shared::new(
             Arc::clone(&policy),
-            secret,
+            secrets,
             Arc::clone(&memory),
             Rules::from(settings),
             Arc::clone(&metrics),

@@ -13,7 +13,11 @@ use sluicegate_limits::verdict::Reason;
 use sluicegate_proto::ext_authz::authorization_server::AuthorizationServer;
 use sluicegate_proto::v1::attribute::Value;
 use sluicegate_proto::v1::sluicegate_server::{Sluicegate, SluicegateServer};
-use sluicegate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse};
+use sluicegate_proto::v1::{
+    CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, ExtendRequest,
+    ExtendResponse, HoldRequest, HoldResponse, ReleaseRequest, ReleaseResponse, ReserveRequest,
+    ReserveResponse, SettleRequest, SettleResponse,
+};
 use sluicegate_proto::{FILE_DESCRIPTOR_SET, v1};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -21,12 +25,14 @@ use tonic_health::pb::health_server::HealthServer;
 
 use super::ext_authz::{Definite, ExtAuthz};
 use super::health::HealthDoor;
+use super::held::Desk;
 use super::{Caller, Common, ReflectionError};
 use crate::call::{Call, Door, Method};
 use crate::limiter::Limiter;
 use crate::reveal::Revealed;
 
 mod encode;
+mod held;
 
 /// The most checks of one batch.
 const MAX_BATCH: usize = 32;
@@ -100,11 +106,53 @@ impl Sluicegate for Native {
         let caller = self.caller(&request);
         Ok(Response::new(self.answer(caller, request.into_inner(), Method::Peek).await))
     }
+
+    async fn reserve(
+        &self,
+        request: Request<ReserveRequest>,
+    ) -> Result<Response<ReserveResponse>, Status> {
+        let desk = self.desk(&request);
+        Ok(Response::new(held::reserve(desk, request.into_inner()).await))
+    }
+
+    async fn settle(
+        &self,
+        request: Request<SettleRequest>,
+    ) -> Result<Response<SettleResponse>, Status> {
+        let desk = self.desk(&request);
+        Ok(Response::new(held::settle(desk, request.into_inner()).await))
+    }
+
+    async fn hold(&self, request: Request<HoldRequest>) -> Result<Response<HoldResponse>, Status> {
+        let desk = self.desk(&request);
+        Ok(Response::new(held::hold(desk, request.into_inner()).await))
+    }
+
+    async fn extend(
+        &self,
+        request: Request<ExtendRequest>,
+    ) -> Result<Response<ExtendResponse>, Status> {
+        let desk = self.desk(&request);
+        Ok(Response::new(held::extend(desk, request.into_inner()).await))
+    }
+
+    async fn release(
+        &self,
+        request: Request<ReleaseRequest>,
+    ) -> Result<Response<ReleaseResponse>, Status> {
+        let desk = self.desk(&request);
+        Ok(Response::new(held::release(desk, request.into_inner()).await))
+    }
 }
 
 impl Native {
     fn caller<T>(&self, request: &Request<T>) -> Caller {
         Caller::new(&self.common.grpc, request.metadata().as_ref(), request.extensions())
+    }
+
+    fn desk<T>(&self, request: &Request<T>) -> Desk<'_> {
+        let (limiter, common) = (&self.limiter, &*self.common);
+        Desk { limiter, common, caller: self.caller(request), door: Door::Grpc }
     }
 
     async fn answer(&self, caller: Caller, request: CheckRequest, method: Method) -> CheckResponse {
@@ -148,8 +196,13 @@ impl Native {
 
 /// Reads a request, or says what is wrong with it without repeating its values.
 fn decode(request: CheckRequest) -> Result<(Attributes, Option<Tokens>), String> {
+    Ok((facts(request.attributes)?, super::cost("cost", request.cost)?))
+}
+
+/// Reads the facts about a request.
+fn facts(stated: Vec<v1::Attribute>) -> Result<Attributes, String> {
     let mut attributes = AttributesBuilder::new();
-    for v1::Attribute { name, value } in request.attributes {
+    for v1::Attribute { name, value } in stated {
         let set = match value {
             Some(Value::Text(text)) => attributes.set(&name, &text),
             Some(Value::Flag(flag)) => attributes.set(&name, if flag { "true" } else { "false" }),
@@ -158,5 +211,5 @@ fn decode(request: CheckRequest) -> Result<(Attributes, Option<Tokens>), String>
         };
         set.map_err(|error| error.to_string())?;
     }
-    Ok((attributes.finish(), super::cost(request.cost)?))
+    Ok(attributes.finish())
 }

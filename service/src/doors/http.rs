@@ -1,4 +1,4 @@
-//! The HTTP door: `POST /v1/check`, probes and metrics.
+//! The HTTP door: `POST /v1/check` and the calls about what is held, probes and metrics.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::lifecycle::Phase;
 use crate::limiter::Limiter;
 use crate::reveal::Revealed;
 
+mod held;
 mod json;
 
 /// The media type of the metrics: OpenMetrics 1.0.
@@ -35,6 +36,11 @@ struct Http {
 pub(super) fn router(limiter: Limiter, common: Arc<Common>) -> Router {
     Router::new()
         .route("/v1/check", any(check))
+        .route("/v1/reserve", any(held::reserve))
+        .route("/v1/settle", any(held::settle))
+        .route("/v1/hold", any(held::hold))
+        .route("/v1/extend", any(held::extend))
+        .route("/v1/release", any(held::release))
         .route("/livez", get(livez).fallback(only_get))
         .route("/readyz", get(readyz).fallback(only_get))
         .route("/metrics", get(metrics).fallback(only_get))

@@ -13,6 +13,7 @@ pub(super) const fn of(reason: Reason) -> StatusCode {
         | Reason::ConcurrencyExceeded
         | Reason::CostExceedsCapacity
         | Reason::Blocked => StatusCode::TOO_MANY_REQUESTS,
+        Reason::HoldExpired => StatusCode::GONE,
         Reason::StoreUnavailable | Reason::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         Reason::TenantBoundary | Reason::UntrustedCaller | Reason::NoLimitApplies => {
             StatusCode::FORBIDDEN

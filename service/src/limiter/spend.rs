@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sluicegate_limits::alert::alerts;
 use sluicegate_limits::charge::{Charge, Charges, Intent, ask_all};
-use sluicegate_limits::counter::{Op, Terms, Wait};
+use sluicegate_limits::counter::{Op, Wait};
 use sluicegate_limits::decide::{Ask, Check, Outcome, Reply, Stale};
 use sluicegate_limits::policy::{Mode, OnStoreFailure};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
@@ -15,9 +15,14 @@ use sluicegate_limits::verdict::{Reason, Verdict};
 
 use super::Limiter;
 use super::backing::{Backing, Losses};
+use crate::call::Grant;
 use crate::clock;
 use crate::settings::Replicas;
-use crate::store::StoreError;
+use crate::store::{StoreAnswer, StoreError};
+
+/// How long what is taken here stays held at most while the store decides about the rest.
+const HELD_MEANWHILE: Op =
+    Op::Hold { lasting: Micros::new(10_000_000), quantum: Micros::MILLISECOND };
 
 /// When a caller may try again a limit that stays closed while the store does not answer.
 const CLOSED_WAIT: Micros = Micros::SECOND;
@@ -25,23 +30,23 @@ const CLOSED_WAIT: Micros = Micros::SECOND;
 /// How long a caller waits who states no deadline; the store's own time-out is shorter.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long tokens are held here while the store decides.
-const LONGEST_HOLD: Micros = Micros::new(10_000_000);
-
 /// What became of the charges.
 pub(super) struct Spent {
     pub(super) verdict: Verdict,
     pub(super) store_time: Duration,
+    pub(super) grant: Option<Grant>,
 }
 
 /// The charges of one request on their way.
-struct Way<'p> {
-    charges: Charges<'p>,
+pub(super) struct Way<'p> {
+    pub(super) charges: Charges<'p>,
     /// The instant that the charges were computed for.
     now: Timestamp,
+    /// The instant of the newest decision on them.
+    pub(super) decided: Timestamp,
     /// Who answers for each charge.
-    backing: Vec<Backing>,
-    intent: Intent,
+    pub(super) backing: Vec<Backing>,
+    pub(super) intent: Intent,
     /// The failure rule of limits that have none of their own.
     otherwise: OnStoreFailure,
     deadline: Option<Instant>,
@@ -65,7 +70,7 @@ impl From<StoreError> for Again {
 impl Spent {
     /// Nothing was asked of any counter.
     pub(super) fn refused(reason: Reason) -> Self {
-        Self { verdict: Verdict::refused(reason), store_time: Duration::ZERO }
+        Self { verdict: Verdict::refused(reason), store_time: Duration::ZERO, grant: None }
     }
 }
 
@@ -83,15 +88,17 @@ impl Limiter {
     ) -> Spent {
         let backing =
             charges.iter().map(|c| self.shared.losses.backing(c.limit, otherwise, now)).collect();
-        let store_time = Duration::ZERO;
-        let mut way = Way { charges, now, backing, intent, otherwise, deadline, store_time };
+        let (decided, store_time) = (now, Duration::ZERO);
+        let mut way =
+            Way { charges, now, decided, backing, intent, otherwise, deadline, store_time };
         let mut recomputed = false;
         loop {
             // Every further round moves a charge off the store, or computes new edges, once.
             match self.attempt(&mut way).await {
                 Ok(replies) => {
                     let verdict = way.verdict(&replies);
-                    return Spent { verdict, store_time: way.store_time };
+                    let grant = verdict.allowed.then(|| self.grant(&way, &replies)).flatten();
+                    return Spent { verdict, store_time: way.store_time, grant };
                 }
                 Err(Again::Emptied) => {}
                 Err(Again::Failed(StoreError::Stale)) if !recomputed => {
@@ -110,10 +117,10 @@ impl Limiter {
     /// One round: everything is taken or denied, or the store gave no answer and nothing is taken.
     async fn attempt(&self, way: &mut Way<'_>) -> Result<Vec<Reply>, Again> {
         let intent = if way.is_closed() { Intent::Look } else { way.intent };
-        let at_store = ask_all(way.backed_by(Backing::Store), intent);
+        let at_store = way.asks(intent);
         let (at_store, local) = match (at_store.is_empty(), way.has_local()) {
             (false, false) => (self.ask_store(way, at_store).await?.replies, Vec::new()),
-            (true, true) => (Vec::new(), self.ask_local(way, intent, false).1.replies),
+            (true, true) => (Vec::new(), self.ask_local(way, intent)),
             (true, false) => (Vec::new(), Vec::new()),
             (false, true) => self.ask_both(way, at_store, intent).await?,
         };
@@ -121,43 +128,61 @@ impl Limiter {
     }
 
     async fn ask_store(&self, way: &mut Way<'_>, asks: Check) -> Result<Outcome, Again> {
-        let began = clock::instant();
-        let answer = self.store.decide(asks, way.deadline.unwrap_or(began + PATIENCE)).await;
-        let took = clock::instant().saturating_duration_since(began);
+        let (answer, took) = self.consult(asks, way.deadline).await;
         way.store_time += took;
-        self.shared.metrics.store.asked(&answer, took);
-        let answer = answer?;
-        if self.shared.losses.note(&self.seen, answer.generation, answer.outcome.now) {
-            self.shared.metrics.store.generation_changed();
-            tracing::error!(
-                generation = answer.generation.get(),
-                "the store came back empty: limits up to 1 h run on the local share for one \
-                 window, longer ones answer by on_store_failure until this replica restarts"
-            );
-        }
+        let outcome = answer?;
         // What an emptied store lets pass would come on top of the share, for every check that was
         // on its way when it was noticed.
-        if way.follow(&self.shared.losses) { Err(Again::Emptied) } else { Ok(answer.outcome) }
+        if way.follow(&self.shared.losses) {
+            return Err(Again::Emptied);
+        }
+        way.decided = outcome.now;
+        Ok(outcome)
     }
 
-    /// Asks the counters here for this replica's parts, to take or only to hold them; answers what
-    /// was asked too.
-    fn ask_local(&self, way: &Way<'_>, intent: Intent, hold: bool) -> (Check, Outcome) {
+    /// Asks the store, and takes note of what it tells about itself; answers how long it took.
+    pub(super) async fn consult(
+        &self,
+        check: Check,
+        deadline: Option<Instant>,
+    ) -> (Result<Outcome, StoreError>, Duration) {
+        let began = clock::instant();
+        let answer = self.store.decide(check, deadline.unwrap_or(began + PATIENCE)).await;
+        let took = clock::instant().saturating_duration_since(began);
+        self.shared.metrics.store.asked(&answer, took);
+        let outcome = answer.map(|StoreAnswer { outcome, generation }| {
+            if self.shared.losses.note(&self.seen, generation, outcome.now) {
+                self.shared.metrics.store.generation_changed();
+                tracing::error!(
+                    generation = generation.get(),
+                    "the store came back empty: limits up to 1 h run on the local share for one \
+                     window, longer ones answer by on_store_failure until this replica restarts"
+                );
+            }
+            outcome
+        });
+        (outcome, took)
+    }
+
+    /// Asks the counters here for this replica's parts.
+    fn ask_local(&self, way: &mut Way<'_>, intent: Intent) -> Vec<Reply> {
         let now = self.store.now();
-        let mut asks = way.shares(intent, self, now);
-        let takes = asks.asks.iter_mut().filter(|ask| hold && ask.op == Op::Take);
-        let (lasting, quantum) = (LONGEST_HOLD, Micros::MILLISECOND);
-        takes.for_each(|ask| ask.op = Op::Hold { lasting, quantum });
-        let decided = self.shared.local.decide_on(&asks, || self.store.now());
+        let outcome = self.decide_here(&way.shares(intent, self, now), now);
+        way.decided = outcome.now;
+        outcome.replies
+    }
+
+    /// Decides on the counters here what was computed for `now`.
+    pub(super) fn decide_here(&self, check: &Check, now: Timestamp) -> Outcome {
+        let decided = self.shared.local.decide_on(check, || self.store.now());
         // Where a window ended twice meanwhile, the instant of its edges will do, and it fits them.
-        let outcome = decided.or_else(|Stale| self.shared.local.decide(&asks, now));
-        let closed = |Stale| Outcome { allowed: false, now, replies: vec![CLOSED; asks.len()] };
-        let outcome = outcome.unwrap_or_else(closed);
-        (asks, outcome)
+        let outcome = decided.or_else(|Stale| self.shared.local.decide(check, now));
+        let closed = |Stale| Outcome { allowed: false, now, replies: vec![CLOSED; check.len()] };
+        outcome.unwrap_or_else(closed)
     }
 
     /// This replica's part of a charge.
-    fn share<'p>(&self, charge: &Charge<'p>, now: Timestamp) -> Charge<'p> {
+    pub(super) fn share<'p>(&self, charge: &Charge<'p>, now: Timestamp) -> Charge<'p> {
         let Replicas { count, rank } = self.shared.rules.replicas;
         let terms = charge.limit.share(&charge.numbers, &charge.key.hash, rank, count, now);
         Charge { terms, ..*charge }
@@ -171,27 +196,40 @@ impl Limiter {
         mut at_store: Check,
         intent: Intent,
     ) -> Result<(Vec<Reply>, Vec<Reply>), Again> {
-        let (held, mut here) = self.ask_local(way, intent, true);
+        let now = self.store.now();
+        let asked = way.shares(intent, self, now);
+        let meanwhile = |op| if op == Op::Take { HELD_MEANWHILE } else { op };
+        let held = asked.iter().map(|ask| Ask { op: meanwhile(ask.op), ..*ask }).collect();
+        let mut here = self.decide_here(&held, now);
         if !here.allowed {
             at_store.asks.iter_mut().for_each(|ask| ask.op = Op::Look);
         }
         let there = self.ask_store(way, at_store).await;
         let passes = there.as_ref().is_ok_and(|there| there.allowed);
-        for (ask, reply) in held.iter().zip(&mut here.replies) {
-            let (end, held) = (reply.end, ask.tokens);
-            // Concurrency goes on holding.
-            let holds = passes && matches!(ask.terms, Terms::Concurrency { .. });
-            if end > Timestamp::ZERO && !holds {
-                let op = if passes { Op::Settle { end, held } } else { Op::Release { end } };
-                let ended =
-                    self.shared.local.decide_on(&[Ask { op, ..*ask }].into(), || self.store.now());
-                // Where the window is over by now, the hold went with it.
-                if let Some(ended) = ended.ok().and_then(|ended| ended.replies.first().copied()) {
-                    (reply.left, reply.full_in) = (ended.left, ended.full_in);
-                }
-            }
+        for (ask, reply) in asked.iter().zip(&mut here.replies) {
+            self.end_meanwhile(ask, reply, passes);
         }
         Ok((there?.replies, here.replies))
+    }
+
+    /// Takes what was held here meanwhile, or gives it back; what was asked to be held stays so.
+    fn end_meanwhile(&self, ask: &Ask, reply: &mut Reply, passes: bool) {
+        let (end, held) = (std::mem::take(&mut reply.end), ask.tokens);
+        let op = match ask.op {
+            _ if end == Timestamp::ZERO => return,
+            Op::Take if passes => Op::Settle { end, held },
+            _ if passes => {
+                reply.end = end;
+                return;
+            }
+            _ => Op::Release { end },
+        };
+        let ended = Check::from(vec![Ask { op, ..*ask }]);
+        let ended = self.shared.local.decide_on(&ended, || self.store.now());
+        // Where the window is over by now, the hold went with it.
+        if let Some(ended) = ended.ok().and_then(|ended| ended.replies.first().copied()) {
+            (reply.left, reply.full_in) = (ended.left, ended.full_in);
+        }
     }
 }
 
@@ -209,6 +247,11 @@ impl Way<'_> {
     fn backed_by(&self, wanted: Backing) -> impl Iterator<Item = &Charge<'_>> {
         let each = self.charges.iter().zip(&self.backing);
         each.filter(move |(_, backing)| **backing == wanted).map(|(charge, _)| charge)
+    }
+
+    /// What the store is asked.
+    fn asks(&self, intent: Intent) -> Check {
+        ask_all(self.backed_by(Backing::Store), intent)
     }
 
     /// What the counters here are asked, at `now`.
@@ -230,30 +273,22 @@ impl Way<'_> {
         moved
     }
 
-    /// Moves those asks of the store to what their limits say for a failure; all of them where
-    /// none is meant, so that a round always makes progress.
+    /// Moves the charges of those asks of the store to what their limits say for a failure; all
+    /// of them where none is meant, so that a round always makes progress.
     fn leave_store(&mut self, meant: impl Fn(usize) -> bool) {
-        // Each charge has the asks that follow those of the charge before it.
-        let mut next = 0;
-        let mut places = |charge: &Charge<'_>| {
-            let first = next;
-            next += charge.asks(self.intent).count();
-            first..next
-        };
-        let at_store: Vec<_> = self.backed_by(Backing::Store).map(&mut places).collect();
-        let any = at_store.iter().cloned().flatten().any(&meant);
-        let mut at_store = at_store.into_iter();
-        for (charge, backing) in self.charges.iter().zip(&mut self.backing) {
-            if *backing == Backing::Store
-                && let Some(mut asks) = at_store.next()
-                && (!any || asks.any(&meant))
-            {
+        let any = (0..self.asks(self.intent).len()).any(&meant);
+        let each = self.charges.iter().zip(&mut self.backing);
+        let mut first = 0;
+        for (charge, backing) in each.filter(|(_, backing)| **backing == Backing::Store) {
+            let next = first + charge.asks(self.intent).count();
+            if !any || (first..next).any(&meant) {
                 *backing = Backing::without_store(charge.limit, self.otherwise);
             }
+            first = next;
         }
     }
 
-    /// The replies in the order of the charges.
+    /// The replies in the order of the charges, one for each.
     fn merge(&self, at_store: Vec<Reply>, local: Vec<Reply>) -> Vec<Reply> {
         let (mut at_store, mut local) = (at_store.into_iter(), local.into_iter());
         let each = self.charges.iter().zip(&self.backing);

@@ -65,6 +65,10 @@ table! {
         "Parts of quotas that were used up, by limit and its alert_at in percent.";
     DURATION: "sluicegate_decision_duration_seconds" Histogram "seconds" ["door"],
         "How long a decision took, from the decoded request to the verdict.";
+    HELD_CALLS: "sluicegate_held_calls_total" Counter "calls" ["door", "method", "reason"],
+        "Calls that settle, extend or release, by why they did nothing (none where they did).";
+    OVERRUN: "sluicegate_overrun_tokens_total" Counter "tokens" [],
+        "Tokens that requests did cost above what was reserved for them.";
     STORE_DURATION: "sluicegate_store_duration_seconds" Histogram "seconds" [],
         "How long a call to the store took, waiting for its batch included.";
     STORE_ERRORS: "sluicegate_store_errors_total" Counter "calls" ["kind"],

@@ -30,7 +30,7 @@ mod exported {
     use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
     use sluicegate_limits::verdict::Reason;
 
-    use crate::call::{Call, Decision, Door, Method};
+    use crate::call::{Call, Decision, Door, Ending, Method};
     use crate::doors::status;
     use crate::record::Redactor;
     use crate::telemetry::TraceParent;
@@ -146,7 +146,17 @@ mod exported {
             (Door::Grpc, Method::Check) => "sluicegate.v1.Sluicegate/Check",
             (Door::Grpc, Method::CheckBatch) => "sluicegate.v1.Sluicegate/CheckBatch",
             (Door::Grpc, Method::Peek) => "sluicegate.v1.Sluicegate/Peek",
+            (Door::Grpc, Method::Reserve { .. }) => "sluicegate.v1.Sluicegate/Reserve",
+            (Door::Grpc, Method::Hold { .. }) => "sluicegate.v1.Sluicegate/Hold",
+            (Door::Grpc, Method::End(Ending::Settle { .. })) => "sluicegate.v1.Sluicegate/Settle",
+            (Door::Grpc, Method::End(Ending::Extend { .. })) => "sluicegate.v1.Sluicegate/Extend",
+            (Door::Grpc, Method::End(Ending::Release)) => "sluicegate.v1.Sluicegate/Release",
             (Door::ExtAuthz, _) => "envoy.service.auth.v3.Authorization/Check",
+            (Door::Http, Method::Reserve { .. }) => "POST /v1/reserve",
+            (Door::Http, Method::Hold { .. }) => "POST /v1/hold",
+            (Door::Http, Method::End(Ending::Settle { .. })) => "POST /v1/settle",
+            (Door::Http, Method::End(Ending::Extend { .. })) => "POST /v1/extend",
+            (Door::Http, Method::End(Ending::Release)) => "POST /v1/release",
             (Door::Http, _) => "POST /v1/check",
         }
     }
@@ -162,7 +172,7 @@ mod exported {
             ],
             Door::Http => vec![
                 KeyValue::new("http.request.method", "POST"),
-                KeyValue::new("http.route", "/v1/check"),
+                KeyValue::new("http.route", name(call).trim_start_matches("POST ")),
                 KeyValue::new("http.response.status_code", i64::from(code.as_u16())),
             ],
         };
@@ -174,6 +184,8 @@ mod exported {
             KeyValue::new("sluicegate.policy_revision", decision.policy.revision().to_owned()),
             KeyValue::new("sluicegate.store.duration", decision.store_time.as_secs_f64()),
         ]);
+        let id = decision.grant.as_ref().map(|grant| grant.id.simple().to_string());
+        all.extend(id.map(|id| KeyValue::new("sluicegate.reservation", id)));
         if !verdict.allowed {
             all.push(KeyValue::new("sluicegate.reason", verdict.reason_text.clone()));
         }

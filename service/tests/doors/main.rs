@@ -19,6 +19,7 @@ mod descriptors;
 mod drain;
 mod envoy;
 mod geography;
+mod held;
 mod http2;
 mod introspection;
 mod json;

@@ -10,11 +10,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use sluicegate_proto::v1::attribute::Value;
+use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
+use sluicegate_proto::v1::{Attribute, HoldRequest, ReserveRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tonic::transport::Endpoint;
 
 use crate::alone;
 use crate::calls::{call, until};
@@ -39,6 +43,7 @@ rate_limits:
     max_keys: 5_000
   exports: { match: \"POST /v1/reports/export\", algorithm: fixed_window, limit: 20, window: 1h }
   unauthenticated: { key: ip_address, limit: 60, window: 1m, mode: shadow }
+  running: { key: tenant_id, algorithm: concurrency, limit: 50, hold: 1s, cost: 1 }
 ";
 /// The smallest embedded store, so that it is full early; every kind of source; connections that
 /// come of age while they are used.
@@ -126,6 +131,24 @@ impl Server {
         assert!(!printed.contains("panicked"), "{printed}");
     }
 
+    /// Tokens that it gives: reservations and holds of a few tenants.
+    async fn tokens(&self) -> Vec<String> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap();
+        let mut client = SluicegateClient::new(endpoint.connect().await.unwrap());
+        let mut tokens = Vec::new();
+        for tenant in 0..8 {
+            let value = Some(Value::Text(format!("tenant-{tenant}")));
+            let attributes = vec![Attribute { name: "tenant_id".to_owned(), value }];
+            let (estimate, cost, lasting) = (Some(3), None, None);
+            let reserve = ReserveRequest { attributes: attributes.clone(), estimate, lasting };
+            tokens.push(client.reserve(reserve).await.unwrap().into_inner().reservation);
+            let hold = HoldRequest { attributes, cost, lasting };
+            tokens.push(client.hold(hold).await.unwrap().into_inner().hold);
+        }
+        assert!(tokens.iter().all(|token| !token.is_empty()));
+        tokens
+    }
+
     async fn is_ready(&self) -> bool {
         let from = Ipv4Addr::LOCALHOST.into();
         call(from, self.http, "GET", "/readyz", &[]).await.is_ok_and(|a| a.status == 200)
@@ -145,8 +168,10 @@ impl Door {
     /// Sends `count` messages over a few connections at once.
     pub(crate) async fn send(self, server: &Server, seed: u64, count: usize) {
         let mut senders = JoinSet::new();
+        let tokens = server.tokens().await;
         for sender in 0..SENDERS {
-            let generator = Generator::new(seed.wrapping_mul(31).wrapping_add(sender as u64));
+            let seed = seed.wrapping_mul(31).wrapping_add(sender as u64);
+            let generator = Generator::with_tokens(seed, tokens.clone());
             let share = count / SENDERS + usize::from(sender < count % SENDERS);
             let to = if let Self::Http = self { server.http } else { server.grpc };
             senders.spawn(self.send_some(to, generator, share));
@@ -188,12 +213,24 @@ impl Door {
     /// A request, and whether it must be answered without an error: Envoy's messages must,
     /// whatever a client wrote into them.
     fn request(self, generator: &mut Generator) -> (Request<Full<Bytes>>, bool) {
+        let held = generator.one_in(2);
         let (path, kind, (message, whole)) = match self {
-            Self::Native => ("/sluicegate.v1.Sluicegate/Check", "grpc", generator.native()),
-            Self::ExtAuthz => {
-                ("/envoy.service.auth.v3.Authorization/Check", "grpc", generator.ext_authz())
+            Self::Native if held => {
+                let (method, message) = generator.native_held();
+                (format!("/sluicegate.v1.Sluicegate/{method}"), "grpc", (message, false))
             }
-            Self::Http => ("/v1/check", "json", (generator.json(), false)),
+            Self::Http if held => {
+                let (path, body) = generator.json_held();
+                (path.to_owned(), "json", (body, false))
+            }
+            Self::Native => {
+                ("/sluicegate.v1.Sluicegate/Check".to_owned(), "grpc", generator.native())
+            }
+            Self::ExtAuthz => {
+                let path = "/envoy.service.auth.v3.Authorization/Check".to_owned();
+                (path, "grpc", generator.ext_authz())
+            }
+            Self::Http => ("/v1/check".to_owned(), "json", (generator.json(), false)),
         };
         let body = if kind == "grpc" { framed(&message) } else { message };
         let request = Request::post(format!("http://gate.test{path}"))

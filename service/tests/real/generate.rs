@@ -7,6 +7,8 @@ use prost::Message;
 use sluicegate_proto::ext_authz::{self, attribute_context, core};
 use sluicegate_proto::v1;
 
+mod held;
+
 /// Text that has broken parsers before, beside what is usual.
 const TEXTS: [&str; 28] = [
     "",
@@ -82,13 +84,18 @@ const WORDS: [&str; 26] = [
     "{a: {a: {a: {a: {a: [[[[[[",
 ];
 
-/// The source of everything random.
-pub(crate) struct Generator(Rng);
+/// The source of everything random, and tokens that the server gave.
+pub(crate) struct Generator(Rng, Vec<String>);
 
 impl Generator {
     /// The same seed makes the same messages.
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Rng::with_seed(seed))
+        Self::with_tokens(seed, Vec::new())
+    }
+
+    /// Uses these tokens, and spoils them.
+    pub(crate) fn with_tokens(seed: u64, tokens: Vec<String>) -> Self {
+        Self(Rng::with_seed(seed), tokens)
     }
 
     /// True once in `n` times.

@@ -4,31 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sluicegate::call::{Call, Door, Method};
+use sluicegate::call::Method;
 use sluicegate::limiter::Limiter;
-use sluicegate::metrics::Metrics;
-use sluicegate::settings::{Overrides, Replicas, Settings, load};
+use sluicegate::settings::{Overrides, load};
 use sluicegate::store::Store;
-use sluicegate::telemetry::TraceParent;
 use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::{Reason, Verdict};
 
-use crate::server::{settings, shared};
+use crate::replica::{call, parts, replica};
+use crate::server::settings;
 use crate::valkey::ValkeyServer;
 use crate::world::{PATIENCE, direct, run, store};
-
-/// A replica on this store.
-fn replica(limits: &str, store: Store, count: u32, rank: Option<u32>) -> Limiter {
-    of(limits, store, &Settings { replicas: Replicas { count, rank }, ..settings() })
-}
-
-fn of(limits: &str, store: Store, settings: &Settings) -> Limiter {
-    let (memory, metrics) = (Arc::new(Memory::new(1_000)), Metrics::new(1_000));
-    let (shared, _) = shared(limits, settings, &memory, &metrics);
-    Limiter::new(shared, store)
-}
 
 async fn check(limiter: &Limiter, path: &str) -> Verdict {
     limiter.check(call(path, Method::Check)).await.verdict
@@ -36,21 +24,6 @@ async fn check(limiter: &Limiter, path: &str) -> Verdict {
 
 async fn peek(limiter: &Limiter, path: &str) -> Verdict {
     limiter.check(call(path, Method::Peek)).await.verdict
-}
-
-fn call(path: &str, method: Method) -> Call {
-    let mut attributes = AttributesBuilder::new();
-    for (name, value) in [("tenant_id", "acme"), ("method", "GET"), ("path", path)] {
-        attributes.set(name, value).unwrap();
-    }
-    Call {
-        attributes: attributes.finish(),
-        cost: None,
-        deadline: None,
-        door: Door::Grpc,
-        method,
-        trace: TraceParent::NONE,
-    }
 }
 
 /// How many of `calls` pass; each answer is marked as degraded.
@@ -111,7 +84,8 @@ rate_limits:
         let environment = environment.map(|(name, word)| (name, word.to_owned()));
         let overrides = Overrides { environment: Some(environment.into()), ..Overrides::default() };
         settings.traffic_classes = load(&overrides).unwrap().traffic_classes;
-        let replica = of(LIMITS, store(1, Duration::from_millis(50)), &settings);
+        let store = store(1, Duration::from_millis(50));
+        let replica = Limiter::new(parts(LIMITS, &settings), store);
         let passes = async |path, class| {
             let mut call = call(path, Method::Check);
             let mut facts = AttributesBuilder::reopen(call.attributes);

@@ -9,14 +9,13 @@ use std::time::Duration;
 use sluicegate::doors::{self, Common};
 use sluicegate::geography::Geography;
 use sluicegate::lifecycle::{Lifecycle, Phase};
-use sluicegate::limiter::{Limiter, Rules, Shared};
+use sluicegate::limiter::{Limiter, Rules, Secrets, Shared};
 use sluicegate::metrics::Metrics;
 use sluicegate::record::{Recorder, Redactor, Writer};
 use sluicegate::reload::ReloadState;
 use sluicegate::server::{Running, Server};
-use sluicegate::settings::{AttributeSource, Overrides, Settings, load};
+use sluicegate::settings::{AttributeSource, Overrides, Secret, Settings, load};
 use sluicegate::store::Store;
-use sluicegate_limits::charge::KeySecret;
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Policy, SourceFile};
 
@@ -124,7 +123,7 @@ pub(crate) fn shared(
     let (recorder, writer) = started.unwrap();
     let shared = Shared::new(
         Arc::new(policy),
-        KeySecret::new(&[7; 32]).unwrap(),
+        Secrets::new(&Secret::new(&[7; 32])).unwrap(),
         Arc::clone(memory),
         Rules::from(settings),
         Arc::clone(metrics),

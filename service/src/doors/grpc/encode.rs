@@ -71,7 +71,8 @@ fn explained_limit(limit: LimitExplanation) -> ExplainedLimit {
     }
 }
 
-fn limit(limit: &LimitVerdict) -> v1::LimitVerdict {
+/// Writes what one limit says.
+pub(super) fn limit(limit: &LimitVerdict) -> v1::LimitVerdict {
     let mode = match limit.mode {
         policy::Mode::Enforce => Mode::Enforce,
         policy::Mode::Shadow => Mode::Shadow,
@@ -99,7 +100,8 @@ fn retry_after(wait: Wait) -> RetryAfter {
     RetryAfter { wait: Some(wait) }
 }
 
-fn duration(micros: Micros) -> Duration {
+/// Writes a length of time, exactly.
+pub(super) fn duration(micros: Micros) -> Duration {
     // Both parts of a quantity below 2^53 µs fit.
     let seconds = i64::try_from(micros.get() / 1_000_000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(micros.get() % 1_000_000 * 1_000).unwrap_or(0);

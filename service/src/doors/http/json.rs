@@ -1,4 +1,5 @@
-//! The JSON of `POST /v1/check`. Its form is stable: fields are added, never changed.
+//! The JSON of `POST /v1/check`, and of `held`. Its form is stable: fields are added, never
+//! changed.
 
 use std::fmt;
 
@@ -11,6 +12,8 @@ use sluicegate_limits::verdict::LimitVerdict;
 use uuid::Uuid;
 
 use crate::reveal::Revealed;
+
+pub(super) mod held;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,13 +59,17 @@ struct OneLimit<'a> {
 
 /// Reads a request, or says what is wrong with it without repeating its values.
 pub(super) fn decode(body: &[u8]) -> Result<(Attributes, Option<Tokens>), String> {
+    let question: Question = read(body)?;
+    Ok((question.attributes.0, super::super::cost("cost", question.cost)?))
+}
+
+/// Reads an object, or says what is wrong with it without repeating its values.
+fn read<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, String> {
     // Serde would take the fields from a list in their order too.
     if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err("expected an object with `attributes`".to_owned());
+        return Err("expected an object".to_owned());
     }
-    let question: Question =
-        serde_json::from_slice(body).map_err(|error| without_value(&error.to_string()))?;
-    Ok((question.attributes.0, super::super::cost(question.cost)?))
+    serde_json::from_slice(body).map_err(|error| without_value(&error.to_string()))
 }
 
 /// Serde says what it found before what it expected; what it found may be personal.
@@ -75,7 +82,16 @@ fn without_value(error: &str) -> String {
 
 /// Writes the answer to a decided request.
 pub(super) fn encode(decision: Revealed<'_>) -> String {
-    let answer = Answer {
+    text(&answer(decision))
+}
+
+/// Text, numbers and truth values always have a JSON form.
+fn text(answer: &impl Serialize) -> String {
+    serde_json::to_string(answer).unwrap_or_default()
+}
+
+fn answer(decision: Revealed<'_>) -> Answer<'_> {
+    Answer {
         allowed: decision.allowed(),
         reason: (!decision.allowed()).then_some(decision.reason_text()),
         limit_name: decision.limit_name(),
@@ -86,9 +102,7 @@ pub(super) fn encode(decision: Revealed<'_>) -> String {
         policy_revision: decision.policy_revision(),
         degraded: decision.degraded(),
         limits: decision.limits().map(one_limit).collect(),
-    };
-    // Text, numbers and truth values always have a JSON form.
-    serde_json::to_string(&answer).unwrap_or_default()
+    }
 }
 
 fn one_limit(limit: &LimitVerdict) -> OneLimit<'_> {

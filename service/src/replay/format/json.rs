@@ -7,13 +7,22 @@ use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use sluicegate_limits::time::{Micros, Tokens};
 use sluicegate_limits::verdict::Reason;
 
 use super::super::mapping::{Mapping, Values};
+use crate::call::Ending;
 
 /// Denials of requests that no limit decided: they never reached one.
 const BEFORE_LIMITS: [Reason; 4] =
     [Reason::InvalidRequest, Reason::UntrustedCaller, Reason::TenantBoundary, Reason::Overloaded];
+
+/// The calls that end or extend what an earlier request was decided on: no requests themselves.
+const ENDINGS: [Ending; 3] = [
+    Ending::Settle { actual: Tokens::ZERO },
+    Ending::Extend { lasting: Micros::ZERO },
+    Ending::Release,
+];
 
 /// The fields that are read, as the objects that hold them.
 #[derive(Default)]
@@ -32,6 +41,7 @@ struct Place {
 /// The slots that say what a decision record is about.
 pub(super) struct RecordFields {
     target: usize,
+    call: usize,
     reason: usize,
     path: Option<usize>,
     share: usize,
@@ -81,9 +91,10 @@ impl RecordFields {
             fields.next += 1;
             slot
         };
-        let (target, reason, share) = (own("target"), own("reason"), own("sampled_share"));
+        let (target, call) = (own("target"), own("call"));
+        let (reason, share) = (own("reason"), own("sampled_share"));
         let path = fields.here.get("path").and_then(|place| place.slot);
-        Self { target, reason, path, share, sampled_share: None }
+        Self { target, call, reason, path, share, sampled_share: None }
     }
 
     pub(super) fn sampled_share(&self) -> Option<&str> {
@@ -107,7 +118,9 @@ impl RecordFields {
         fields.fill(line, values)?;
         let reason = values.get(self.reason).unwrap_or_default();
         let refused = BEFORE_LIMITS.iter().any(|early| early.as_str() == reason);
-        if values.get(self.target) != Some(crate::record::TARGET) || refused {
+        let call = values.get(self.call).unwrap_or_default();
+        let ends = ENDINGS.iter().any(|ending| ending.as_str() == call);
+        if values.get(self.target) != Some(crate::record::TARGET) || refused || ends {
             return Ok(false);
         }
         if let Some(share) = values.get(self.share).filter(|share| !share.is_empty())

@@ -1,0 +1,100 @@
+//! What the native and the JSON door do alike for what is held: they begin it, and they end it.
+
+use sluicegate_limits::attributes::Attributes;
+use sluicegate_limits::policy::units::{MAX_HOLD, MIN_HOLD};
+use sluicegate_limits::time::{Micros, Tokens};
+use sluicegate_limits::verdict::Reason;
+
+use super::{Caller, Common};
+use crate::call::{Call, Decision, Door, Ending, Method};
+use crate::limiter::Limiter;
+
+/// The end of a door for one call.
+#[derive(Clone, Copy)]
+pub(super) struct Desk<'a> {
+    pub(super) limiter: &'a Limiter,
+    pub(super) common: &'a Common,
+    pub(super) caller: Caller,
+    pub(super) door: Door,
+}
+
+/// A request that something should be held for.
+pub(super) struct Wanted {
+    pub(super) attributes: Attributes,
+    pub(super) cost: Option<Tokens>,
+    pub(super) method: Method,
+}
+
+/// What a caller wants of something held.
+pub(super) struct Named {
+    pub(super) token: String,
+    pub(super) ending: Ending,
+}
+
+impl Desk<'_> {
+    /// Decides what a caller wants to begin; also answers what is wrong with it, which is empty
+    /// where nothing is. `kind` is the method where nothing could be read.
+    pub(super) async fn begin(
+        self,
+        kind: Method,
+        wanted: impl FnOnce() -> Result<Wanted, String>,
+    ) -> (Decision, String) {
+        if !self.caller.trusted {
+            return self.refuse(kind, Reason::UntrustedCaller, String::new());
+        }
+        let call = wanted().and_then(|Wanted { attributes, cost, method }| {
+            let call = self.caller.call(self.common, self.door, attributes, cost)?;
+            Ok(Call { method, ..call })
+        });
+        match call {
+            Ok(call) => (self.limiter.check(call).await, String::new()),
+            Err(detail) => self.refuse(kind, Reason::InvalidRequest, detail),
+        }
+    }
+
+    /// Ends what a token names, or moves its end; also answers what is wrong with the request.
+    pub(super) async fn end(
+        self,
+        kind: Ending,
+        named: impl FnOnce() -> Result<Named, String>,
+    ) -> (Decision, String) {
+        if !self.caller.trusted {
+            return self.refuse(Method::End(kind), Reason::UntrustedCaller, String::new());
+        }
+        let read = named().and_then(|Named { token, ending }| {
+            let opened = self.limiter.open(&token).map_err(|error| error.to_string())?;
+            Ok((opened, ending))
+        });
+        match read {
+            Ok((reservation, ending)) => {
+                let call = self.caller.unread(self.common, self.door);
+                (self.limiter.end(call, &reservation, ending).await, String::new())
+            }
+            Err(detail) => self.refuse(Method::End(kind), Reason::InvalidRequest, detail),
+        }
+    }
+
+    fn refuse(self, method: Method, reason: Reason, detail: String) -> (Decision, String) {
+        let call = Call { method, ..self.caller.unread(self.common, self.door) };
+        (self.limiter.refuse(reason, &call), detail)
+    }
+}
+
+/// How long something is to be held, in microseconds; as long as its limits let where it is not
+/// said.
+pub(super) fn lasting(name: &str, stated: Option<u64>) -> Result<Micros, String> {
+    match stated.map(Micros::new) {
+        None => Ok(MAX_HOLD),
+        Some(lasting) if (MIN_HOLD..=MAX_HOLD).contains(&lasting) => Ok(lasting),
+        Some(_) => Err(format!(
+            "`{name}` is {} to {} seconds",
+            MIN_HOLD.to_seconds_up(),
+            MAX_HOLD.to_seconds_up()
+        )),
+    }
+}
+
+/// What a request did cost.
+pub(super) fn actual(stated: u64) -> Result<Tokens, String> {
+    super::cost("actual", Some(stated)).map(Option::unwrap_or_default)
+}
