@@ -70,7 +70,7 @@ impl Exit {
         (Self::Yes, "yes: served, good, allowed"),
         (
             Self::No,
-            "a negative answer: denied, a test failed, a warning not accepted, another layout, nothing to replay",
+            "a negative answer: denied, a failed test, a denied warning, another layout, no replay",
         ),
         (Self::Usage, "the command line was not understood"),
         (Self::Unreachable, "the service that was asked cannot be reached"),

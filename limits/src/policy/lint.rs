@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 /// The most pairs of limits, or of limits and costs, that are compared. What a policy has beyond
 /// is not looked at.
-const MAX_COMPARISONS: usize = 20_000_000;
+const MAX_COMPARISONS: usize = 5_000_000;
 
 /// What a policy runs in, as far as lints look at it.
 #[derive(Clone, Debug)]

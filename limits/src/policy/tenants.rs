@@ -5,7 +5,7 @@
 
 mod resolve;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::problem::At;
@@ -127,6 +127,13 @@ impl Tenants {
         let mut warnings: Vec<_> = past.map(warning).collect();
         warnings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         warnings
+    }
+
+    /// The positions of the limits that have other numbers for some plan or tenant.
+    pub(super) fn changed(&self) -> HashSet<usize> {
+        let plans = self.plans.iter().flat_map(|plan| plan.numbers.iter().map(|(limit, _)| *limit));
+        let limits = plans.chain(self.own.iter().map(|own| own.limit));
+        limits.map(|limit| limit as usize).collect()
     }
 
     /// What plans and tenants mean, in an order that files do not change: each plan with its

@@ -120,6 +120,23 @@ fn a_limit_behind_a_tighter_one_never_denies() {
 }
 
 #[test]
+fn numbers_of_plans_and_tenants_leave_it_open_which_limit_is_tighter() {
+    let limits = "rate_limits:\n  tight: { key: tenant_id, limit: 5, window: 1m }\n  \
+                  loose: { key: tenant_id, limit: 9, window: 1m }\n  \
+                  unauthenticated: { key: ip_address, limit: 1, window: 1m }\n";
+    assert_eq!(of_text(limits, None), ["3:3 never_denies"]);
+    for more in [
+        "plans: { large: { limits: { tight: { limit: 50 } } } }",
+        "plans: { free: { limits: { loose: { limit: 1 } } } }",
+        "tenants: { acme: { limits: { tight: { limit: 50 } } } }",
+    ] {
+        assert_eq!(of_text(&format!("{limits}{more}"), None), [""; 0], "{more}");
+    }
+    let other = "plans: { free: { limits: {} } }\ntenants: { acme: { plan: free } }";
+    assert_eq!(of_text(&format!("{limits}{other}"), None), ["3:3 never_denies"]);
+}
+
+#[test]
 fn patterns_that_are_wider_or_narrower_are_told_apart() {
     let two = |tight: &str, loose: &str| {
         let limit = |name, patterns: &str, limit| {

@@ -1,7 +1,9 @@
 //! No bytes, however broken, make the compiler panic or answer without a place.
 
 use sluicegate_limits::cases::Suite;
-use sluicegate_limits::policy::{Policy, Problem, SourceFile};
+use sluicegate_limits::policy::lint::{Service, Surroundings};
+use sluicegate_limits::policy::{Policy, Problem, Severity, SourceFile};
+use sluicegate_limits::time::Timestamp;
 
 use crate::{example_cases, examples, policy};
 
@@ -40,6 +42,13 @@ const PIECES: &[&str] = &[
     "limit: 0\n",
     "**",
     "%2f",
+    "algorithm: calendar\n    period: month\n    ",
+    "algorithm: concurrency\n    hold: 5m\n    ",
+    "timezone: Europe/Madrid\n    ",
+    "starts_on: 31\n    ",
+    "alert_at: [80%]\n    ",
+    "was: old\n    ",
+    "penalty: { after: 1, within: 1m, block: 1m }\n    ",
 ];
 
 #[test]
@@ -49,9 +58,16 @@ fn twenty_thousand_mutated_files_compile_or_say_why_not() {
     let (mut good, mut bad) = (0, 0);
     for _ in 0..20_000 {
         let compiled = mutated(&examples, &mut rng)
-            .and_then(|file| Policy::compile(std::slice::from_ref(&file)).map(drop));
+            .and_then(|file| Policy::compile(std::slice::from_ref(&file)));
         match compiled {
-            Ok(()) => good += 1,
+            Ok(compiled) => {
+                let service = Some(Service::default());
+                for problem in compiled.lints(&Surroundings { now: Timestamp::MAX, service }) {
+                    assert!(problem.line >= 1 && problem.column >= 1, "{problem}");
+                    assert_eq!(problem.severity, Severity::Warning, "{problem}");
+                }
+                good += 1;
+            }
             Err(problems) => bad += told(&problems),
         }
     }

@@ -55,7 +55,7 @@ const NAMES: [&str; 12] = [
     "no such",
 ];
 /// Words of the policy language, and what people write instead.
-const WORDS: [&str; 26] = [
+const WORDS: [&str; 37] = [
     "rate_limits:",
     "endpoint_costs:",
     "version: 1",
@@ -64,6 +64,17 @@ const WORDS: [&str; 26] = [
     "match: [\"GET /a/{b}\", \"* /**\"]",
     "algorithm: token_bucket",
     "algorithm: calendar",
+    "algorithm: concurrency",
+    "period: month",
+    "timezone: Europe/Madrid",
+    "starts_on: 31",
+    "alert_at: [80%, 95%]",
+    "hold: 5m",
+    "penalty: { after: 3, within: 5m, block: 15m }",
+    "was: { name: old, key: [user_id, tenant_id] }",
+    "when: 'country in [\"ES\"] && !has(user_id)'",
+    "plans: { free: { limits: { a: { limit: 1 } } } }",
+    "tenants: { acme: { plan: free, limits: { a: { limit: 9, until: 2026-12-31T00:00:00Z } } } }",
     "limit: 1_000_000_000_000_000",
     "limit: -1",
     "limit: 0x10",

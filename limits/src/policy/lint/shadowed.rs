@@ -4,29 +4,42 @@ use std::collections::HashMap;
 
 use super::reach::{Covering, covers};
 use super::{Lint, applies_with, code};
+use crate::policy::condition::Condition;
 use crate::policy::{Algorithm, CostRule, Limit, Mode};
 
-/// Limits that count alike are compared: the same tokens, by the same algorithm.
-type Kind<'p> = (Algorithm, &'p CostRule, Vec<&'p str>);
+/// Limits that count alike are compared: the same tokens, by the same algorithm, under the same
+/// key and condition.
+type Kind<'p> = (Algorithm, &'p CostRule, Vec<&'p str>, Option<String>);
 
 impl Lint<'_> {
     /// Limits for whose every request another limit applies that is at least as tight.
     pub(super) fn shadowed(&mut self) {
         let policy = self.policy;
         let mut kinds: HashMap<Kind<'_>, Vec<(usize, &Limit)>> = HashMap::new();
-        let enforcing = policy.limits.iter().enumerate().filter(|(_, l)| l.mode == Mode::Enforce);
+        // Of limits with numbers for plans and tenants nobody can say which is the tighter.
+        let changed = policy.tenants.changed();
+        let enforcing =
+            policy.limits.iter().enumerate().filter(|(position, limit)| {
+                limit.mode == Mode::Enforce && !changed.contains(position)
+            });
         for (position, limit) in enforcing.clone() {
             let mut key: Vec<&str> = limit.key.iter().map(String::as_str).collect();
             key.sort_unstable();
-            kinds.entry((limit.algorithm, &limit.cost, key)).or_default().push((position, limit));
+            let kind = (limit.algorithm, &limit.cost, key, condition(limit));
+            kinds.entry(kind).or_default().push((position, limit));
         }
         let kinds: HashMap<_, _> = kinds
             .into_iter()
             .map(|(kind, limits)| (kind, Covering::new(limits.into_iter())))
             .collect();
         for (position, limit) in enforcing {
+            let conditions = [None, condition(limit)];
+            let conditions = conditions.get(usize::from(limit.condition.is_none())..);
             let tighter = subsets(&limit.key)
-                .filter_map(|key| kinds.get(&(limit.algorithm, &limit.cost, key)))
+                .flat_map(|key| conditions.into_iter().flatten().map(move |c| (key.clone(), c)))
+                .filter_map(|(key, condition)| {
+                    kinds.get(&(limit.algorithm, &limit.cost, key, condition.clone()))
+                })
                 .flat_map(|covering| covering.of(limit))
                 .find(|other| {
                     let other = (*other, policy.limits.get(*other));
@@ -45,6 +58,11 @@ impl Lint<'_> {
             }
         }
     }
+}
+
+/// What a limit's condition means; the same text for the same meaning.
+fn condition(limit: &Limit) -> Option<String> {
+    limit.condition.as_ref().map(Condition::canonical)
 }
 
 /// Whether one limit denies every request that the other would, both having the same algorithm
