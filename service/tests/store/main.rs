@@ -16,6 +16,7 @@ mod valkey;
 mod accuracy;
 mod alerts;
 mod behaviours;
+mod changes;
 mod failures;
 mod fallback;
 mod held;

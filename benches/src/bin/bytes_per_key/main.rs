@@ -1,50 +1,24 @@
-//! Prints the bytes that one tracked key takes, by algorithm, in the in-process store and in
+//! Prints the bytes that one tracked key takes, by what it has seen, in the in-process store and in
 //! Valkey: `cargo run --release -p sluicegate-benches --bin bytes_per_key`.
 
+mod case;
 mod memory;
 mod valkey;
 
 use std::error::Error;
 use std::process::ExitCode;
 
+use case::Case;
 use mimalloc::MiMalloc;
-use sluicegate_benches::{Algorithm, PLENTY, ask};
-use sluicegate_limits::counter::Counter;
-use sluicegate_limits::decide::{Counters, decide};
-use sluicegate_limits::time::{Micros, Timestamp};
 
 /// The allocator of the server.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// How many requests each key has seen: the first and, for a sliding window, enough to fill it.
-const REQUESTS: [u64; 2] = [1, 100];
-const START: Timestamp = Timestamp::new(1_764_000_000_000_000);
-
-/// What every key looks like: counters of this algorithm after so many requests in a minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Case {
-    algorithm: Algorithm,
-    requests: u64,
-}
-
-impl Case {
-    fn all() -> impl Iterator<Item = Self> {
-        let of = |algorithm| REQUESTS.map(|requests| Self { algorithm, requests });
-        Algorithm::ALL.into_iter().flat_map(of)
-    }
-
-    /// When the requests come: spread over a window.
-    fn times(self) -> impl Iterator<Item = Timestamp> {
-        let step = Micros::MINUTE.get() / self.requests;
-        (0..self.requests).map(move |n| START.after(Micros::new(n * step)))
-    }
-}
-
 fn main() -> ExitCode {
     let outcome = match std::env::args().nth(1) {
         // The child that measures itself.
-        Some(case) => memory::child(&case),
+        Some(place) => memory::child(&place),
         None => table(),
     };
     match outcome {
@@ -57,34 +31,13 @@ fn main() -> ExitCode {
 }
 
 fn table() -> Result<(), Box<dyn Error>> {
-    println!(
-        "{:<16}{:>10}{:>10}{:>10}{:>10}",
-        "algorithm", "requests", "state", "memory", "Valkey"
-    );
-    for case in Case::all() {
-        let bytes = encoded(case).len();
-        let (memory, valkey) = (memory::measure(case)?, valkey::Server::start()?.measure(case)?);
-        let (name, requests) = (case.algorithm.as_str(), case.requests);
-        println!("{name:<16}{requests:>10}{bytes:>10}{memory:>10}{valkey:>10}");
+    println!("{:<16}{:>8}{:>8}{:>8}{:>8}", "a key with", "times", "state", "memory", "Valkey");
+    for (place, case) in Case::all().into_iter().enumerate() {
+        let state: usize = case.stored(0).iter().map(|(_, _, bytes)| bytes.len()).sum();
+        let (memory, valkey) = (memory::measure(place)?, valkey::Server::start()?.measure(case)?);
+        println!("{:<16}{:>8}{state:>8}{memory:>8}{valkey:>8}", case.name, case.count);
     }
     Ok(())
-}
-
-/// The bytes of a counter in this case.
-fn encoded(case: Case) -> Vec<u8> {
-    struct One(Counter);
-    impl Counters for One {
-        fn counter(&mut self, _: &sluicegate_limits::decide::Ask) -> &mut Counter {
-            &mut self.0
-        }
-    }
-    let mut one = One(Counter::default());
-    let check = [ask(1, case.algorithm.terms(PLENTY))].into();
-    // The window of the bench has no end, so no instant is stale.
-    case.times().for_each(|now| drop(decide(&mut one, &check, now)));
-    let mut bytes = Vec::new();
-    one.0.encode(&mut bytes);
-    bytes
 }
 
 #[cfg(test)]
@@ -95,8 +48,29 @@ mod tests {
     fn valkey_takes_more_than_key_and_state() {
         for case in Case::all() {
             let bytes = valkey::Server::start().unwrap().measure(case).unwrap();
-            let least = encoded(case).len() as u64 + 16;
-            assert!((least..4 * least + 200).contains(&bytes), "{case:?}: {bytes} bytes");
+            let stored = case.stored(0);
+            let least = stored.iter().map(|(_, _, bytes)| bytes.len() as u64 + 16).sum::<u64>();
+            let most = 4 * least + 200;
+            assert!((least..most).contains(&bytes), "{case:?}: {bytes} bytes of {least}");
+        }
+    }
+
+    #[test]
+    fn every_case_leaves_what_it_is_about() {
+        for case in Case::all() {
+            let stored = case.stored(7);
+            let bytes: Vec<usize> = stored.iter().map(|(_, _, bytes)| bytes.len()).collect();
+            match case.name {
+                "concurrency" => assert_eq!(bytes, [2 + 16 * case.count as usize]),
+                "reserved" => assert_eq!(bytes, [34]),
+                "settled" => assert_eq!(bytes, [18, 45]),
+                _ => {}
+            }
+            let counters = stored.iter().filter(|(kind, ..)| kind.is_empty());
+            assert_eq!(counters.clone().count() as u64, case.counters(), "{case:?}");
+            assert!(counters.clone().all(|(_, _, bytes)| bytes.len() >= 18), "{case:?}");
+            let records = stored.iter().filter(|(kind, ..)| *kind == "s:").count();
+            assert_eq!(records, usize::from(case.name == "settled"));
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::process::Command;
 
-use sluicegate_benches::{Algorithm, PLENTY, ask};
 use sluicegate_limits::memory::Memory;
 
 use super::Case;
@@ -13,10 +12,9 @@ use super::Case;
 /// half of them taken: nearly the worst that doubling tables can do.
 const KEYS: u64 = 1_000_000;
 
-/// Measures a case in a child process.
-pub(super) fn measure(case: Case) -> Result<u64, Box<dyn Error>> {
-    let argument = format!("{}:{}", case.algorithm.as_str(), case.requests);
-    let output = Command::new(std::env::current_exe()?).arg(&argument).output()?;
+/// Measures the case at this place of the list in a child process.
+pub(super) fn measure(place: usize) -> Result<u64, Box<dyn Error>> {
+    let output = Command::new(std::env::current_exe()?).arg(place.to_string()).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     }
@@ -24,28 +22,22 @@ pub(super) fn measure(case: Case) -> Result<u64, Box<dyn Error>> {
 }
 
 /// Fills a store and prints the bytes a key.
-pub(super) fn child(argument: &str) -> Result<(), Box<dyn Error>> {
-    let case = parse(argument).ok_or_else(|| format!("{argument} is no case"))?;
+pub(super) fn child(place: &str) -> Result<(), Box<dyn Error>> {
+    let case = Case::all().into_iter().nth(place.parse()?).ok_or("there is no such case")?;
     let memory = Memory::new(usize::MAX);
-    let terms = case.algorithm.terms(PLENTY);
     let before = resident_bytes()?;
-    for now in case.times() {
+    for step in 0..case.count {
         for number in 0..KEYS {
-            memory.decide(&[ask(number, terms)].into(), now).map_err(|_| "the window ended")?;
+            let (now, check) = case.check(number, step);
+            memory.decide(&check, now).map_err(|_| "the window ended")?;
         }
     }
     let after = resident_bytes()?;
-    if memory.len() as u64 != KEYS {
+    if memory.len() as u64 != KEYS * case.counters() {
         return Err(format!("{} counters for {KEYS} keys", memory.len()).into());
     }
     println!("{}", after.saturating_sub(before) / KEYS);
     Ok(())
-}
-
-fn parse(argument: &str) -> Option<Case> {
-    let (name, requests) = argument.split_once(':')?;
-    let algorithm = Algorithm::ALL.into_iter().find(|a| a.as_str() == name)?;
-    Some(Case { algorithm, requests: requests.parse().ok()? })
 }
 
 /// What this process has in memory, in bytes.

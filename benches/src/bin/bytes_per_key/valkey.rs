@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use sluicegate_benches::ask;
+use sluicegate_benches::hash;
 
-use super::{Case, encoded};
+use super::Case;
 
 const KEYS: u64 = 100_000;
 /// Longer than any run.
@@ -44,19 +44,20 @@ impl Server {
     /// Writes the keys of a case and answers the bytes that each takes. Use the server only once:
     /// tables that were large stay so for a while.
     pub(super) fn measure(mut self, case: Case) -> Result<u64, Box<dyn Error>> {
-        let value = encoded(case);
         let before = self.used_memory()?;
         let seconds = TIME_TO_LIVE_S.to_string();
-        let terms = case.algorithm.terms(sluicegate_benches::PLENTY);
+        let stored = case.stored(0);
         for start in (0..KEYS).step_by(PIPELINE as usize) {
             for number in start..start + PIPELINE {
-                let key = ask(number, terms).key;
-                // The key of a counter: its partition, then its hash as it is.
-                let mut name = format!("sg{{{}}}:", key.hash[0]).into_bytes();
-                name.extend_from_slice(&key.hash);
-                self.send(&[b"SET", &name, &value, b"EX", seconds.as_bytes()])?;
+                for (kind, key, value) in &stored {
+                    // Other keys are as long, and random too: all start with their partition.
+                    let hash = hash(number).to_le_bytes();
+                    let mut name = format!("sg{{{}}}:{kind}", hash[0]).into_bytes();
+                    name.extend(hash.iter().zip(key.hash).map(|(a, b)| a ^ b));
+                    self.send(&[b"SET", &name, value, b"EX", seconds.as_bytes()])?;
+                }
             }
-            for _ in 0..PIPELINE {
+            for _ in 0..PIPELINE * stored.len() as u64 {
                 self.answer()?;
             }
         }

@@ -33,9 +33,9 @@ local function decide(asks, number)
     local c, wait = ask.counter, ask.wait
     local left, full_in = state(c, ask)
     if c.fresh_ask == ask then c.fresh_in = full_in end
-    local word = FITS
-    if wait == NEVER then word, wait = NEVER_FITS, 0
-    elseif wait > 0 then word = ask.fits and FITS + WAITS or WAITS end
+    local word = WAITS
+    if ask.fits then word = wait > 0 and FITS + WAITS or FITS
+    elseif wait == NEVER then word, wait = NEVER_FITS, 0 end
     parts = parts + 1
     local before, after = ask.horizon, c.tag == ALIGNED and c.last > now and c.used or 0
     if before + after > 0 and ask.tag == ALIGNED then

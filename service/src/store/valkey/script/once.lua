@@ -70,7 +70,7 @@ if part == 'once' and not once then
       local ask = asks[i]
       if ask.op >= EXTEND and ask.op <= SETTLE then
         if record then ask.hold_end = record[i] end
-        if ask.hold_end + GRACE <= now then return nil end
+        if capped(ask.hold_end + GRACE) <= now then return nil end
         if ask.hold_end > last then last = ask.hold_end end
       end
     end
