@@ -118,7 +118,12 @@ impl Lint<'_> {
     /// Whether there may be one more comparison.
     fn may_compare(&mut self) -> bool {
         self.comparisons += 1;
-        self.comparisons <= MAX_COMPARISONS
+        !self.is_exhausted()
+    }
+
+    /// Whether no more may be compared.
+    const fn is_exhausted(&self) -> bool {
+        self.comparisons > MAX_COMPARISONS
     }
 
     /// Reports something about a limit.

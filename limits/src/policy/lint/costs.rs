@@ -53,6 +53,9 @@ impl Lint<'_> {
         if limit.patterns.is_empty() {
             return true;
         }
+        if self.is_exhausted() {
+            return false;
+        }
         limit.patterns.iter().filter(|own| own.overlaps(&entry.pattern)).any(|own| {
             let mut others = policy.endpoint_costs.iter();
             !others.any(|other| {

@@ -1,6 +1,6 @@
 //! Limits that can never deny, because another one denies before them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::reach::{Covering, covers};
 use super::{Lint, applies_with, code};
@@ -28,14 +28,22 @@ impl Lint<'_> {
             let kind = (limit.algorithm, &limit.cost, key, condition(limit));
             kinds.entry(kind).or_default().push((position, limit));
         }
+        let keys: HashSet<Vec<&str>> = kinds.keys().map(|(_, _, key, _)| key.clone()).collect();
         let kinds: HashMap<_, _> = kinds
             .into_iter()
             .map(|(kind, limits)| (kind, Covering::new(limits.into_iter())))
             .collect();
         for (position, limit) in enforcing {
+            if self.is_exhausted() {
+                break;
+            }
+            let parts = parts(&limit.key, &keys);
+            // Looking one up takes as long as a few comparisons.
+            self.comparisons += 4 * parts.len();
             let conditions = [None, condition(limit)];
             let conditions = conditions.get(usize::from(limit.condition.is_none())..);
-            let tighter = subsets(&limit.key)
+            let tighter = parts
+                .into_iter()
                 .flat_map(|key| conditions.into_iter().flatten().map(move |c| (key.clone(), c)))
                 .filter_map(|(key, condition)| {
                     kinds.get(&(limit.algorithm, &limit.cost, key, condition.clone()))
@@ -98,12 +106,18 @@ fn sliding_denies_first(tight: &Limit, loose: &Limit) -> bool {
     long >= short && (longer || same_log || many / 2 >= few)
 }
 
-/// The sorted keys that have some of these attributes.
-fn subsets(key: &[String]) -> impl Iterator<Item = Vec<&str>> {
+/// The sorted keys, of all that there are, that have no other attributes than these.
+fn parts<'k>(key: &'k [String], keys: &HashSet<Vec<&'k str>>) -> Vec<Vec<&'k str>> {
     let mut sorted: Vec<&str> = key.iter().map(String::as_str).collect();
     sorted.sort_unstable();
-    (0..1_usize << sorted.len()).map(move |chosen| {
-        let is_chosen = |(at, _): &(usize, &&str)| chosen >> at & 1 == 1;
+    let subsets = 1_usize << sorted.len();
+    if keys.len() <= subsets {
+        let part = |part: &&Vec<&str>| part.iter().all(|name| sorted.contains(name));
+        return keys.iter().filter(part).cloned().collect();
+    }
+    let subset = |chosen: usize| {
+        let is_chosen = |(at, _): &(usize, &&'k str)| chosen >> at & 1 == 1;
         sorted.iter().enumerate().filter(is_chosen).map(|(_, name)| *name).collect()
-    })
+    };
+    (0..subsets).map(subset).collect()
 }
