@@ -17,6 +17,7 @@ pub(crate) mod tenants;
 pub mod units;
 pub mod yaml;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -122,6 +123,8 @@ pub struct Limit {
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub(crate) limits: Vec<Limit>,
+    /// The positions of the limits, by their ids.
+    pub(crate) by_id: HashMap<u64, u32>,
     pub(crate) endpoint_costs: Vec<EndpointCost>,
     pub(crate) tenants: Tenants,
     pub(crate) limit_index: LimitIndex,
@@ -186,6 +189,12 @@ impl Policy {
     #[must_use]
     pub fn expired(&self, now: Timestamp) -> Vec<Problem> {
         self.tenants.expired(&self.limits, now)
+    }
+
+    /// The limit of this id, if the policy has it.
+    #[must_use]
+    pub fn limit(&self, id: u64) -> Option<&Limit> {
+        self.limits.get(usize::try_from(*self.by_id.get(&id)?).ok()?)
     }
 
     /// The limits in the order of the files; files by name.

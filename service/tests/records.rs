@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sluicegate::call::{Call, Decision, Door, Method};
+use sluicegate::call::{Call, Decision, Door, Ending, Grant, Method};
 use sluicegate::metrics::Metrics;
 use sluicegate::record::{Recorder, Redactor, Writer};
 use sluicegate::settings::{DecisionRecords, Redaction, RedactionMode, Reveal, Secret};
@@ -15,7 +15,7 @@ use sluicegate::telemetry::TraceParent;
 use sluicegate_limits::alert::Alert;
 use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::policy::{Policy, SourceFile};
-use sluicegate_limits::time::{Timestamp, Tokens};
+use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
 
 /// A place for records that a test can read.
@@ -156,6 +156,29 @@ fn denials_are_always_recorded_and_the_rest_by_the_share() {
         assert_eq!((&denial["user_id"], &denial["tenant_id"]), (&"ada…".into(), &"acm…".into()));
         assert!(!denial.to_string().contains("example.org"));
     }
+}
+
+#[test]
+fn what_becomes_of_a_reservation_is_recorded_as_its_beginning_is() {
+    let lines = Lines::default();
+    let (recorder, writer, _) = start(1.0, 10, lines.clone());
+    let settle = Method::End(Ending::Settle { actual: Tokens::new(17) });
+    let id = uuid::Uuid::from_u128(0xabc);
+    let of = |method, token: &str, overrun| {
+        let (token, lasts) = (token.to_owned(), Micros::SECOND);
+        let grant = Some(Grant { id, token, lasts, overrun: Tokens::new(overrun) });
+        let passed = decision(Verdict::of(&[], &[]));
+        recorder.record(&Call { method, ..call() }, &Decision { grant, ..passed });
+    };
+    of(Method::Reserve { lasting: Micros::SECOND }, "a token", 0);
+    of(settle, "", 7);
+    drop(writer);
+    let written = lines.read();
+    let calls: Vec<_> = written.iter().map(|record| record["call"].as_str().unwrap()).collect();
+    assert_eq!(calls, ["reserve", "settle"]);
+    assert!(written.iter().all(|record| record["reservation"] == id.simple().to_string()));
+    assert_eq!((written[0].get("overrun"), &written[1]["overrun"]), (None, &7.into()));
+    assert!(!written[0].to_string().contains("a token"), "whoever has it may settle");
 }
 
 #[test]

@@ -188,6 +188,7 @@ impl Draft {
         let Self { limits, endpoint_costs, .. } = self;
         Policy {
             revision: canonical::revision(&limits, &endpoint_costs, &tenants),
+            by_id: (0..).zip(&limits).map(|(at, limit)| (limit.id, at)).collect(),
             limit_index: LimitIndex::new(&limits),
             endpoint_index: PathIndex::new(
                 endpoint_costs.iter().map(|entry| std::slice::from_ref(&entry.pattern)),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sluicegate_limits::alert::alerts;
 use sluicegate_limits::charge::Charge;
 use sluicegate_limits::counter::{Op, Terms};
-use sluicegate_limits::decide::{Ask, Check, Key, Outcome, Reply};
+use sluicegate_limits::decide::{Ask, Check, Key, Outcome, Reply, SETTLE_GRACE};
 use sluicegate_limits::policy::{Limit, Mode, Policy};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
@@ -62,7 +62,7 @@ impl Limiter {
     /// process holds is out of reach: it is booked there at its end.
     async fn carry_out(&self, policy: &Policy, way: &mut Way<'_>) -> Spent {
         let reservation = way.reservation;
-        let part = |held| Part { held, limit: limit_of(policy, held), answer: None };
+        let part = |held| Part { held, limit: policy.limit(held.limit_id), answer: None };
         let all = |local| reservation.held.iter().filter(move |held| held.local == local);
         let mut at_store: Vec<_> = all(false).map(part).collect();
         let mut here: Vec<_> = all(true).map(part).collect();
@@ -90,7 +90,7 @@ impl Limiter {
             let (answer, took) = self.consult(way.check(asks), way.deadline).await;
             way.store_time += took;
             match answer {
-                Ok(outcome) => return note(parts, &outcome),
+                Ok(outcome) => return way.note(parts, &outcome),
                 Err(StoreError::Stale) if !recomputed => recomputed = true,
                 Err(StoreError::BadState { ask }) => match parts.get_mut(ask) {
                     Some(part) if part.limit.is_some() => part.limit = None,
@@ -108,11 +108,26 @@ impl Limiter {
         }
         let now = self.store.now();
         let asks = parts.iter().map(|part| part.ask(way, now, |charge| self.share(&charge, now)));
-        note(parts, &self.decide_here(&way.check(asks), now))
+        way.note(parts, &self.decide_here(&way.check(asks), now))
     }
 }
 
 impl Way<'_> {
+    /// Notes what the counters answered.
+    fn note(&self, parts: &mut [Part<'_, '_>], outcome: &Outcome) -> Result<(), Reason> {
+        for (part, reply) in parts.iter_mut().zip(&outcome.replies) {
+            part.answer = Some((*reply, outcome.now));
+        }
+        let extends = matches!(self.ending, Ending::Extend { .. });
+        let late = |part: &Part<'_, '_>| part.held.end.after(SETTLE_GRACE) <= outcome.now;
+        match outcome.allowed {
+            true => Ok(()),
+            false if extends || parts.iter().any(late) => Err(Reason::HoldExpired),
+            // The store has no room to remember that it happened; it may have later.
+            false => Err(Reason::Overloaded),
+        }
+    }
+
     /// Asks that happen once for this reservation, in the order in which it holds.
     fn check(&self, asks: impl Iterator<Item = Ask>) -> Check {
         let asks: Vec<Ask> = asks.collect();
@@ -208,14 +223,6 @@ impl<'p> Part<'_, 'p> {
     }
 }
 
-/// Notes what the counters answered.
-fn note(parts: &mut [Part<'_, '_>], outcome: &Outcome) -> Result<(), Reason> {
-    for (part, reply) in parts.iter_mut().zip(&outcome.replies) {
-        part.answer = Some((*reply, outcome.now));
-    }
-    if outcome.allowed { Ok(()) } else { Err(Reason::HoldExpired) }
-}
-
 /// What the limits say of an ending that was carried out.
 fn verdict(parts: &[Part<'_, '_>]) -> Verdict {
     let (mut charges, mut replies, mut told) = (Vec::new(), Vec::new(), Vec::new());
@@ -236,8 +243,4 @@ fn verdict(parts: &[Part<'_, '_>]) -> Verdict {
     }
     let (allowed, reason, reason_text) = (true, None, String::new());
     Verdict { allowed, reason, reason_text, alerts: told, ..verdict }
-}
-
-fn limit_of<'p>(policy: &'p Policy, held: &Held) -> Option<&'p Limit> {
-    policy.limits().iter().find(|limit| limit.id == held.limit_id)
 }

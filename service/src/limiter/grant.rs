@@ -4,6 +4,7 @@ use sluicegate_limits::charge::{Charge, Intent};
 use sluicegate_limits::counter::Op;
 use sluicegate_limits::decide::Reply;
 use sluicegate_limits::policy::Mode;
+use sluicegate_limits::policy::units::MAX_HOLD;
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use uuid::Uuid;
 
@@ -25,8 +26,9 @@ impl Limiter {
         let each = way.charges.iter().zip(&way.backing).zip(replies);
         let (mut held, mut lasts) = (Vec::new(), Micros::MAX);
         for ((charge, backing), reply) in each {
-            let Some(end) = end_of(charge, reply, way, lasting) else { continue };
-            if charge.limit.mode == Mode::Enforce {
+            let Some(end) = end_of(charge, reply, way) else { continue };
+            let binds = charge.limit.mode == Mode::Enforce && reply.end > Timestamp::ZERO;
+            if binds {
                 lasts = lasts.min(end.since(way.decided));
             }
             held.extend(entry(charge, *backing, end));
@@ -41,13 +43,13 @@ impl Limiter {
 }
 
 /// Until when this intent holds what the charge is about; `None` where it does not.
-fn end_of(charge: &Charge<'_>, reply: &Reply, way: &Way<'_>, lasting: Micros) -> Option<Timestamp> {
+fn end_of(charge: &Charge<'_>, reply: &Reply, way: &Way<'_>) -> Option<Timestamp> {
     if !charge.asks(way.intent).any(|ask| matches!(ask.op, Op::Hold { .. })) {
         return None;
     }
-    // Nothing is held for a cost of nothing; its settlement has an end all the same.
+    // Nothing is held for a cost of nothing, nor extended; it can be settled for as long as any.
     let idle = charge.tokens == Tokens::ZERO && reply.allowed;
-    let end = if idle { way.decided.after(lasting) } else { reply.end };
+    let end = if idle { way.decided.after(MAX_HOLD) } else { reply.end };
     (end > Timestamp::ZERO).then_some(end)
 }
 

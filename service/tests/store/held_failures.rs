@@ -136,3 +136,19 @@ fn a_token_of_another_secret_or_none_is_unknown() {
         }
     });
 }
+
+#[test]
+fn a_store_without_room_to_remember_a_settlement_may_be_asked_again() {
+    run(async {
+        let memory = Arc::new(sluicegate_limits::memory::Memory::new(2));
+        let store = sluicegate::store::Store::Memory(Arc::clone(&memory));
+        let limiter = replica(LIMITS, store, 1, Some(0));
+        let mut reasons = Vec::new();
+        for _ in 0..3 {
+            let token = token(&reserve(&limiter, "/tokens", 10, seconds(60)).await);
+            reasons.push(settle(&limiter, &token, 1).await.verdict.reason);
+        }
+        assert_eq!(reasons, [None, None, Some(Reason::Overloaded)]);
+        assert_eq!(left(&limiter, "/tokens").await, [88], "it is still held");
+    });
+}

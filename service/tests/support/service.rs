@@ -43,9 +43,14 @@ impl Service {
 
     /// Asks `POST /v1/check`; `headers` are whole lines.
     pub(crate) fn check(&self, body: &str, headers: &str) -> serde_json::Value {
+        self.post("/v1/check", body, headers)
+    }
+
+    /// Asks one of the paths that are posted to; `headers` are whole lines.
+    pub(crate) fn post(&self, path: &str, body: &str, headers: &str) -> serde_json::Value {
         let length = body.len();
         let head = format!(
-            "POST /v1/check HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n"
         );
         let (status, answer) = self.exchange(&format!("{head}{body}"));
