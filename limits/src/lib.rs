@@ -21,6 +21,7 @@ pub mod verdict;
 
 pub mod memory;
 
+pub mod diff;
 pub mod explain;
 pub mod headers;
 

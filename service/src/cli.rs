@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod banner;
 mod check;
 mod completions;
+mod diff;
 mod explain;
 mod fmt;
 mod replay;
@@ -44,6 +45,8 @@ enum Command {
     Check(check::Check),
     /// Explain what the limits do with one request, and why
     Explain(explain::Explain),
+    /// Say what changes in meaning from one set of limits to another
+    Diff(diff::Diff),
     /// Replay recorded traffic: what the limits would have denied
     Replay(replay::Replay),
     /// Bring limits files and their tests into one layout
@@ -70,7 +73,7 @@ impl Exit {
         (Self::Yes, "yes: served, good, allowed"),
         (
             Self::No,
-            "a negative answer: denied, a failed test, a denied warning, another layout, no replay",
+            "a negative answer: denied, a failed test, a denied warning, a difference, no replay",
         ),
         (Self::Usage, "the command line was not understood"),
         (Self::Unreachable, "the service that was asked cannot be reached"),
@@ -100,6 +103,7 @@ pub fn run() -> Exit {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Diff(diff) => diff::run(&diff),
         Command::Replay(replay) => replay::run(&replay),
         Command::Fmt(command) => fmt::run(&command),
         Command::Test(test) => test::run(&test),

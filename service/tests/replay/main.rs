@@ -1,4 +1,5 @@
-//! `sluicegate replay` as people run it: each format, the answers by hand, and the page.
+//! `sluicegate replay` as people run it: each format, the answers by hand, and the page; and
+//! `sluicegate diff`, which says the same of the limits alone.
 
 #![cfg(test)]
 
@@ -10,6 +11,7 @@ mod process;
 mod service;
 
 mod answers;
+mod differences;
 mod formats;
 mod page;
 mod world;
