@@ -97,7 +97,7 @@ rate_limits:
     mode: enforce
     match: [GET /b, GET /a]
 ";
-    let difference = difference(old, &new);
+    let difference = difference(old, new);
     assert!(difference.equal && difference.changes.is_empty());
     assert_eq!(difference.old_revision, difference.new_revision);
 }
