@@ -112,7 +112,10 @@ impl Caller<'_> {
 
 /// A revision with one limit of this name that says this.
 fn revision(name: &str, says: &str) -> Policy {
-    let text = format!("rate_limits: {{ {name}: {{ {says} }} }}\n");
+    compiled(format!("rate_limits: {{ {name}: {{ {says} }} }}\n"))
+}
+
+fn compiled(text: String) -> Policy {
     let file = SourceFile { name: "limits.yaml".into(), text: text.clone() };
     let compiled = Policy::compile(&[file]);
     compiled.unwrap_or_else(|problems| panic!("{text}{problems:?}")).policy

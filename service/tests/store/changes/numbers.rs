@@ -1,6 +1,6 @@
 //! Another limit, burst, window or algorithm: what is used stays used.
 
-use super::{ALGORITHMS, WINDOWS, World, tenants};
+use super::{ALGORITHMS, WINDOWS, World, compiled, tenants};
 
 pub(super) async fn list(world: &World) {
     another_limit_keeps_what_is_used(world).await;
@@ -8,6 +8,7 @@ pub(super) async fn list(world: &World) {
     another_burst_keeps_what_is_used(world).await;
     another_period_keeps_what_is_used(world).await;
     another_algorithm_books_what_is_used(world).await;
+    another_plan_keeps_what_is_used(world).await;
 }
 
 async fn another_limit_keeps_what_is_used(world: &World) {
@@ -84,5 +85,29 @@ async fn another_algorithm_books_what_is_used(world: &World) {
             assert!(caller.takes(&new, left).await, "{old} to {new_says}");
             assert!(!caller.takes(&new, 1).await, "{old} to {new_says}");
         }
+    }
+}
+
+async fn another_plan_keeps_what_is_used(world: &World) {
+    for says in ALGORITHMS {
+        let caller = world.caller();
+        let tenant = caller.attributes.get("tenant_id").expect("a caller has a tenant");
+        let of = |plan: u64, own: &str| {
+            compiled(format!(
+                "plans: {{ free: {{ limits: {{ l: {{ limit: {plan} }} }} }} }}\n\
+                 tenants: {{ {tenant}: {{ plan: free{own} }} }}\n\
+                 rate_limits: {{ l: {{ key: tenant_id, limit: 8, {says} }} }}\n",
+            ))
+        };
+        assert!(caller.takes(&of(10, ""), 6).await, "{says}");
+        assert_eq!(caller.left(&of(20, "")).await, 14, "{says}: the plan has more");
+        assert_eq!(caller.left(&of(5, "")).await, 0, "{says}: the plan has less");
+        assert_eq!(
+            caller.left(&of(5, ", limits: { l: { limit: 9 } }")).await,
+            3,
+            "{says}: its own"
+        );
+        assert_eq!(caller.left(&tenants(8, says)).await, 2, "{says}: no plan any more");
+        assert!(!caller.takes(&of(20, ""), 15).await && caller.takes(&of(20, ""), 14).await);
     }
 }
