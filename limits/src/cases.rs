@@ -5,14 +5,17 @@
 
 mod coverage;
 mod describe;
+mod held;
 mod keys;
 mod read;
 mod run;
 mod step;
 
 use crate::attributes::Attributes;
+use crate::charge::Intent;
 use crate::policy::Place;
 use crate::time::{Timestamp, Tokens};
+use crate::trial::Ending;
 
 pub use coverage::{LimitName, limit_names};
 pub use keys::{CASE_FILE_KEYS, CASE_KEYS, STEP_KEYS};
@@ -53,7 +56,19 @@ struct Step {
     times: u64,
     attributes: Attributes,
     cost: Option<Tokens>,
+    action: Action,
     expect: Expect,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+enum Action {
+    /// A request.
+    Check,
+    /// A request that holds something under a name, where it passes.
+    Hold { name: String, intent: Intent },
+    /// The end of what is held under a name, or another end.
+    End { name: String, ending: Ending },
 }
 
 /// What a step must get; what is left out is not compared.

@@ -5,15 +5,14 @@
 //! Counters that equal fresh ones are forgotten now and then, so that memory is bounded by the
 //! counters that count something, however many requests there are.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use crate::attributes::Attributes;
-use crate::charge::{Intent, KeySecret, ask_all, merge_all};
-use crate::counter::Counter;
-use crate::decide::{Key, decide};
+use crate::charge::{Charge, Intent, KeySecret, ask_all, merge_all};
+use crate::counter::Op;
+use crate::decide::{Ask, Check, Key, Plain, Record, decide};
 use crate::policy::Policy;
-use crate::time::{Timestamp, Tokens};
+use crate::time::{Micros, Timestamp, Tokens};
 use crate::verdict::Verdict;
 
 /// Counters are first looked through for fresh ones when there are this many.
@@ -24,10 +23,37 @@ const FIRST_SWEEP: usize = 4_096;
 pub struct Trial<'p> {
     policy: &'p Policy,
     secret: KeySecret,
-    counters: HashMap<Key, Counter>,
+    store: Plain,
     now: Timestamp,
+    /// How many requests held something: names their records.
+    held: u64,
     /// The number of counters at which fresh ones are forgotten.
     sweep_at: usize,
+}
+
+/// What a request that passed holds, until it says what became of it.
+#[derive(Clone, Debug)]
+pub struct Held<'p> {
+    id: Key,
+    /// What is held of each limit, and until when.
+    parts: Vec<(Charge<'p>, Timestamp)>,
+}
+
+/// What becomes of what a request holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A reservation cost this many tokens.
+    Settle {
+        /// The tokens that it did cost.
+        actual: Tokens,
+    },
+    /// It goes on for so long from now; a limit's own `hold` is the most.
+    Extend {
+        /// How long the caller asks for.
+        lasting: Micros,
+    },
+    /// It is over, and what was held is given back.
+    Release,
 }
 
 /// A request was given at an instant before that of the one before it.
@@ -55,8 +81,9 @@ impl<'p> Trial<'p> {
         Self {
             policy,
             secret: KeySecret::offline(),
-            counters: HashMap::new(),
+            store: Plain::default(),
             now: Timestamp::ZERO,
+            held: 0,
             sweep_at: FIRST_SWEEP,
         }
     }
@@ -72,14 +99,56 @@ impl<'p> Trial<'p> {
         attributes: &Attributes,
         cost: Option<Tokens>,
     ) -> Result<Verdict, TimeWentBack> {
+        self.ask(at, attributes, cost, Intent::Check).map(|(verdict, _)| verdict)
+    }
+
+    /// Decides a request that wants what `intent` says, and answers what it holds where it passes
+    /// and holds something.
+    ///
+    /// # Errors
+    /// An instant before that of an earlier request; nothing happens then.
+    pub fn ask(
+        &mut self,
+        at: Timestamp,
+        attributes: &Attributes,
+        cost: Option<Tokens>,
+        intent: Intent,
+    ) -> Result<(Verdict, Option<Held<'p>>), TimeWentBack> {
         self.come_to(at)?;
         let charges = self.policy.charges(attributes, cost, &self.secret, at);
-        let check = ask_all(&charges, Intent::Check);
+        let check = ask_all(&charges, intent);
         // The charges were made for this very instant, so they cannot be stale.
-        let outcome = decide(&mut self.counters, &check, at);
+        let outcome = decide(&mut self.store, &check, at);
         let replies = outcome.map(|outcome| outcome.replies).unwrap_or_default();
         let replies = merge_all(&charges, replies);
-        Ok(Verdict::of(&charges, &replies))
+        let verdict = Verdict::of(&charges, &replies);
+        let ends = charges.into_iter().zip(&replies).map(|(charge, reply)| (charge, reply.end));
+        let parts: Vec<_> = ends.filter(|(_, end)| *end > Timestamp::ZERO).collect();
+        Ok((verdict, self.holds(parts)))
+    }
+
+    /// Ends what a request holds, or moves its end. A repeat changes nothing and answers the same.
+    /// `None` where it is too late, or where what was ended would go on.
+    ///
+    /// # Errors
+    /// An instant before that of an earlier request; nothing happens then.
+    pub fn end(
+        &mut self,
+        at: Timestamp,
+        held: &Held<'p>,
+        ending: Ending,
+    ) -> Result<Option<Verdict>, TimeWentBack> {
+        self.come_to(at)?;
+        let parts = held.parts.iter().map(|&(charge, end)| {
+            let terms = charge.limit.terms(&charge.numbers, at);
+            (Charge { terms, ..charge }, end)
+        });
+        let parts: Vec<_> = parts.collect();
+        let asks = parts.iter().map(|(charge, end)| ending.ask(charge, *end)).collect();
+        let outcome = decide(&mut self.store, &Check { asks, once: Some(held.id) }, at);
+        let outcome = outcome.ok().filter(|outcome| outcome.allowed);
+        let charges: Vec<_> = parts.into_iter().map(|(charge, _)| charge).collect();
+        Ok(outcome.map(|outcome| Verdict::of(&charges, &outcome.replies)))
     }
 
     /// The instant that it has come to; 1970 before the first request.
@@ -91,7 +160,14 @@ impl<'p> Trial<'p> {
     /// How many counters are kept.
     #[must_use]
     pub fn counters(&self) -> usize {
-        self.counters.len()
+        self.store.counters.len()
+    }
+
+    fn holds(&mut self, parts: Vec<(Charge<'p>, Timestamp)>) -> Option<Held<'p>> {
+        let partition = parts.first()?.0.key.partition;
+        self.held += 1;
+        let hash = u128::from(self.held).to_le_bytes();
+        Some(Held { id: Key { partition, hash }, parts })
     }
 
     fn come_to(&mut self, at: Timestamp) -> Result<(), TimeWentBack> {
@@ -99,11 +175,35 @@ impl<'p> Trial<'p> {
             return Err(TimeWentBack { at, now: self.now });
         }
         self.now = at;
-        if self.counters.len() >= self.sweep_at {
-            self.counters.retain(|_, counter| counter.fresh_at() > at);
+        if self.store.counters.len() + self.store.records.len() >= self.sweep_at {
+            self.store.counters.retain(|_, counter| counter.fresh_at() > at);
+            let lives =
+                |record: &Option<_>| record.as_ref().is_some_and(|r: &Record| r.expires() > at);
+            self.store.records.retain(|_, record| lives(record));
             // Only when as many again have come: the cost of a sweep is spread over them.
-            self.sweep_at = FIRST_SWEEP.max(self.counters.len().saturating_mul(2));
+            let kept = self.store.counters.len() + self.store.records.len();
+            self.sweep_at = FIRST_SWEEP.max(kept.saturating_mul(2));
         }
         Ok(())
+    }
+}
+
+impl Ending {
+    fn ask(self, charge: &Charge<'_>, end: Timestamp) -> Ask {
+        let held = charge.tokens;
+        let (op, tokens) = match self {
+            // What a limit counts by a cost of its own is not what the caller speaks of.
+            Self::Settle { actual } if charge.cost_is_stated || actual == Tokens::ZERO => {
+                (Op::Settle { end, held }, actual)
+            }
+            Self::Settle { .. } => (Op::Settle { end, held }, held),
+            Self::Extend { lasting } => {
+                let longest = charge.limit.hold;
+                let quantum = Micros::new(longest.get().div_ceil(16));
+                (Op::Extend { end, lasting: lasting.min(longest), quantum }, held)
+            }
+            Self::Release => (Op::Release { end }, held),
+        };
+        Ask { tokens, ..charge.ask(op) }
     }
 }

@@ -156,6 +156,97 @@ fn what_is_expected_is_compared() {
     }
 }
 
+/// A policy of what can be held, and the outcome of these steps on it.
+fn hold(steps: &str) -> Result<(), (String, String)> {
+    let limits = "
+rate_limits:
+  running: { key: tenant_id, algorithm: concurrency, limit: 2, hold: 5m, cost: 1 }
+  tokens: { key: tenant_id, limit: 100, window: 1h }
+  calls: { key: tenant_id, limit: 5, window: 1h, cost: 1 }
+";
+    let policy = Policy::compile(&[file("a.yaml", limits)]).unwrap().policy;
+    let suite = match Suite::read(&file("a.test.yaml", &case(steps)), Some(&policy)) {
+        Ok(suite) => suite,
+        Err(problems) => panic!("{problems:#?}"),
+    };
+    let ran = suite.cases[0].run(&policy, &mut |_| {});
+    ran.map(drop).map_err(|failure| (failure.expected, failure.got))
+}
+
+#[test]
+fn what_is_held_is_given_back_and_what_is_reserved_is_settled() {
+    for steps in [
+        "{ hold: a, expect: allow, limit: running, remaining: 1 }
+         { at: 1s, hold: b, lasting: 10s, expect: allow, limit: running, remaining: 0 }
+         { at: 2s, expect: deny, limit: running, reason: concurrency_exceeded }
+         { at: 3s, release: a, expect: allow, limit: running, remaining: 1 }
+         { at: 3s, expect: allow, limit: running, remaining: 0 }
+         { at: 9s, extend: b, lasting: 4m, expect: allow }
+         { at: 60s, expect: deny, limit: running }
+         { at: 6m, expect: allow, limit: running, remaining: 1 }
+         { at: 20m, release: b, expect: deny }",
+        "{ reserve: r, cost: 80, lasting: 1m, expect: allow, limit: tokens, remaining: 20 }
+         { at: 1s, cost: 21, expect: deny, limit: tokens }
+         { at: 2s, settle: r, actual: 30, expect: allow, limit: tokens, remaining: 70 }
+         { at: 3s, settle: r, actual: 90, expect: allow, limit: tokens, remaining: 70 }
+         { at: 3s, cost: 0, expect: allow, limit: tokens, remaining: 70 }
+         { at: 3s, extend: r, expect: deny }",
+        "{ reserve: r, cost: 80, lasting: 10s, expect: allow, limit: running, remaining: 1 }
+         { at: 1s, settle: r, actual: 0, expect: allow, limit: tokens, remaining: 100 }
+         { at: 1s, cost: 0, expect: allow, limit: running, remaining: 1 }",
+        "{ cost: 101, reserve: r, expect: deny, reason: cost_exceeds_capacity }
+         { settle: r, actual: 1, expect: deny }",
+        // A reservation that nobody settles counts in full.
+        "{ reserve: r, cost: 80, lasting: 10s, expect: allow }
+         { at: 10m, cost: 0, expect: allow, limit: tokens, remaining: 20 }",
+    ] {
+        assert_eq!(hold(steps), Ok(()), "{steps}");
+    }
+    let late = "{ hold: a, lasting: 1s, expect: allow }\n{ at: 1h, release: a, expect: allow }";
+    let (expected, got) = hold(late).unwrap_err();
+    assert!(expected == "allow" && got.starts_with("deny, reason"), "{got}");
+}
+
+#[test]
+fn mistakes_about_holds_are_told() {
+    for (steps, line, code, help) in [
+        ("{ release: a, expect: allow }", 6, "unknown_hold", "a hold is released"),
+        (
+            "{ hold: abc, expect: allow }\n{ release: abd, expect: allow }",
+            7,
+            "unknown_hold",
+            "did you mean `abc`?",
+        ),
+        (
+            "{ hold: a, expect: allow }\n{ settle: a, actual: 1, expect: allow }",
+            7,
+            "unknown_hold",
+            "a hold is released",
+        ),
+        (
+            "{ reserve: a, expect: allow }\n{ settle: a, expect: allow }",
+            7,
+            "missing_key",
+            "`actual: 100`",
+        ),
+        ("{ hold: a, times: 2, expect: allow }", 6, "misplaced_key", "remove it"),
+        ("{ lasting: 1m, expect: allow }", 6, "misplaced_key", "remove it"),
+        ("{ actual: 1, expect: allow }", 6, "misplaced_key", "remove it"),
+        ("{ hold: a, reserve: a, expect: allow }", 6, "misplaced_key", "two steps"),
+        (
+            "{ hold: a, expect: allow }\n{ release: a, cost: 1, expect: allow }",
+            7,
+            "misplaced_key",
+            "remove it",
+        ),
+        ("{ hold: a, lasting: 2h, expect: allow }", 6, "out_of_range", "1ms to 1h"),
+    ] {
+        let found = problems(&case(steps));
+        assert_eq!((found[0].line, found[0].code), (line, code), "{steps}: {found:#?}");
+        assert!(found[0].help.as_deref().unwrap_or("").contains(help), "{found:#?}");
+    }
+}
+
 #[test]
 fn a_failure_names_its_step_and_explains() {
     let failure =

@@ -40,7 +40,8 @@ pub(super) fn got(expect: &Expect, verdict: &Verdict) -> String {
     let mut text = answer(verdict.allowed).to_owned();
     let about = expect.about(verdict);
     match (about, verdict.allowed) {
-        (None, _) => text.push_str(", no limit applies"),
+        (None, true) => text.push_str(", no limit applies"),
+        (None, false) => {}
         (Some((name, left)), true) => text.push_str(&format!(", {left} of `{name}` left")),
         (Some((name, _)), false) => text.push_str(&format!(" by `{name}`")),
     }

@@ -3,7 +3,7 @@
 use super::MAX_TIMES;
 use crate::policy::Algorithm;
 use crate::policy::keys::{Form, Key};
-use crate::policy::units::{MAX_COST, MAX_LIMIT, MAX_WINDOW, MIN_WINDOW};
+use crate::policy::units::{MAX_COST, MAX_HOLD, MAX_LIMIT, MAX_WINDOW, MIN_WINDOW};
 use crate::time::Micros;
 
 /// The most limits files that one case file names.
@@ -17,6 +17,8 @@ pub(super) const MAX_NAME_BYTES: usize = 256;
 const ALWAYS: &[Algorithm] = &[Algorithm::SlidingWindow];
 
 const FACTS: Form = Form::Entries(&Form::Attribute, &Form::Scalar);
+const NAME: Form = Form::Text(MAX_NAME_BYTES);
+const HOLD: Form = Form::Time { least: Micros::MILLISECOND, most: MAX_HOLD };
 const LIMITS: Form = Form::List(&Form::LimitName);
 
 /// The keys of a case file.
@@ -51,6 +53,17 @@ pub const STEP_KEYS: &[Key] = &[
     Key::new(
         "cost",
         "the cost that the request states, in tokens",
+        Form::Number { least: 0, most: MAX_COST },
+    ),
+    Key::new("hold", "holds under this name what the request takes of concurrency", NAME),
+    Key::new("reserve", "sets aside under this name what the request may cost: `cost`", NAME),
+    Key::new("settle", "ends the reservation of this name: it did cost `actual`", NAME),
+    Key::new("release", "gives back the hold of this name", NAME),
+    Key::new("extend", "lets the hold or reservation of this name last longer", NAME),
+    Key::new("lasting", "how long to hold; as long as each limit lets unless set", HOLD),
+    Key::new(
+        "actual",
+        "the tokens that a reservation did cost",
         Form::Number { least: 0, most: MAX_COST },
     ),
     Key::new("expect", "the answer: allow or deny", Form::Word(&["allow", "deny"]))

@@ -1,6 +1,6 @@
 //! A case file to cases: every mistake with its place, all at once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::keys::{CASE_FILE_KEYS, CASE_KEYS, MAX_LIMITS_FILES, MAX_NAME_BYTES};
 use super::step::{Context, Instant, step};
@@ -98,7 +98,7 @@ fn case(
     let given = given.unwrap_or_default();
     let node = fields.take("steps");
     let list = node.and_then(|node| list(node, "`steps`", problems)).unwrap_or_default();
-    let mut now = Instant { start, now: start };
+    let mut now = Instant { start, now: start, holds: HashMap::new() };
     let steps: Vec<_> = list
         .into_iter()
         .filter_map(|node| step(node, &given, &mut now, context, problems))

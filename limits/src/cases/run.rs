@@ -1,15 +1,16 @@
 //! Runs a case in virtual time, and says of the first step that got something else what it got.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::describe;
-use super::{Case, Expect, Step};
+use super::{Action, Case, Expect, Step};
+use crate::charge::Intent;
 use crate::explain::Explanation;
 use crate::policy::{Mode, Place, Policy};
 use crate::time::Tokens;
-use crate::trial::Trial;
-use crate::verdict::Verdict;
+use crate::trial::{Held, Trial};
+use crate::verdict::{Reason, Verdict};
 
 /// What a case that got what it expected has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,11 +54,10 @@ impl Case {
     ) -> Result<Passed, Box<Failure>> {
         let mut trial = Trial::new(policy);
         let mut passed = Passed::default();
+        let mut held = HashMap::new();
         for (number, step) in self.steps.iter().enumerate() {
             for time in 1..=step.times {
-                // Steps are in order of time: reading saw to it.
-                let verdict = trial.check(step.at, &step.attributes, step.cost);
-                let verdict = verdict.unwrap_or_else(|_| Verdict::of(&[], &[]));
+                let verdict = step.run(&mut trial, &mut held);
                 if !step.expect.is_met_by(&verdict, time == step.times) {
                     return Err(failure(policy, step, number + 1, time, &verdict));
                 }
@@ -66,6 +66,33 @@ impl Case {
             }
         }
         Ok(passed)
+    }
+}
+
+impl Step {
+    /// What it gets. Steps are in order of time, reading saw to it: none goes back.
+    fn run<'p, 's>(
+        &'s self,
+        trial: &mut Trial<'p>,
+        held: &mut HashMap<&'s str, Held<'p>>,
+    ) -> Verdict {
+        let nothing = || Verdict::of(&[], &[]);
+        let mut ask = |intent| trial.ask(self.at, &self.attributes, self.cost, intent);
+        match &self.action {
+            Action::Check => ask(Intent::Check).map_or_else(|_| nothing(), |(verdict, _)| verdict),
+            Action::Hold { name, intent } => {
+                let (verdict, holds) = ask(*intent).unwrap_or_else(|_| (nothing(), None));
+                held.remove(name.as_str());
+                held.extend(holds.map(|holds| (name.as_str(), holds)));
+                verdict
+            }
+            Action::End { name, ending } => {
+                let held = held.get(name.as_str());
+                let ended = held.map(|held| trial.end(self.at, held, *ending));
+                let ended = ended.and_then(Result::ok).flatten();
+                ended.unwrap_or_else(|| Verdict::refused(Reason::InvalidRequest))
+            }
+        }
     }
 }
 

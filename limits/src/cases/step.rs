@@ -1,5 +1,8 @@
 //! One step of a case: a request, when and how often, and what it must get.
 
+use std::collections::HashMap;
+
+use super::held::{self, Holding};
 use super::keys::STEP_KEYS;
 use super::read::{Fact, facts};
 use super::{Expect, MAX_REQUESTS, MAX_TIMES, Step};
@@ -23,6 +26,8 @@ pub(super) struct Context<'p> {
 pub(super) struct Instant {
     pub(super) start: Timestamp,
     pub(super) now: Timestamp,
+    /// The names under which requests of the case hold something.
+    pub(super) holds: HashMap<String, Holding>,
 }
 
 /// Reads one step; what could not be read is reported.
@@ -37,6 +42,7 @@ pub(super) fn step(
     let node_at = node.at;
     let mut fields = Fields::of(node, "a step".to_owned(), STEP_KEYS, &[], problems)?;
     fields.suit(Algorithm::default(), problems);
+    let action = held::action(&mut fields, time, problems);
     let at = fields.take("at");
     let at_text = at.as_ref().map(written).unwrap_or_default();
     if let Some(at) = at.and_then(|node| instant(node, time.start, problems)) {
@@ -56,6 +62,7 @@ pub(super) fn step(
     let cost = cost.and_then(|node| read::number(node, "`cost`", (0, MAX_COST), problems));
     let expect = expect(&mut fields, context, problems)?;
     Some(Step {
+        action,
         place,
         at: time.now,
         at_text,

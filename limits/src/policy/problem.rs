@@ -109,6 +109,7 @@ codes! {
     TIME_GOES_BACK = "time_goes_back": "a step of a case is before the one above it",
     REPEATED_CASE = "repeated_case": "two cases of one name in a file",
     UNKNOWN_LIMIT = "unknown_limit": "the policy has no limit of this name",
+    UNKNOWN_HOLD = "unknown_hold": "no request of the case holds something under this name",
     UNKNOWN_ATTRIBUTE = "unknown_attribute": "an attribute of a case that no limit speaks of",
     BAD_ATTRIBUTE = "bad_attribute": "a value that the attribute cannot have",
     UNKNOWN_PLAN = "unknown_plan": "there is no plan of this name",
