@@ -178,6 +178,23 @@ fn fmt_names_what_differs_and_writes_it_once() {
 }
 
 #[test]
+fn the_examples_are_tested_whole_without_a_warning_and_in_layout() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../limits");
+    let arguments = ["test", "examples", "--coverage-threshold", "100"];
+    let (code, out, err) = run_in(&folder, &arguments);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let nothing = (0, String::new(), String::new());
+    assert_eq!(run_in(&folder, &["fmt", "--check", "examples", "tests/cases/verdicts"]), nothing);
+    for entry in fs::read_dir(folder.join("examples")).unwrap() {
+        let path = entry.unwrap().path().display().to_string();
+        if !path.ends_with(".test.yaml") {
+            let (code, _, err) = run(&["check", &path]);
+            assert_eq!((code, err.as_str()), (0, ""), "{path}");
+        }
+    }
+}
+
+#[test]
 fn each_shell_has_a_script_that_knows_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, err) = run(&["completions", shell]);
