@@ -1,5 +1,7 @@
 //! What the benches have in common: keys, terms and asks.
 
+pub mod policies;
+
 use sluicegate_limits::counter::{Op, Rate, Terms};
 use sluicegate_limits::decide::{Ask, Key};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
