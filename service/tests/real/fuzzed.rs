@@ -82,6 +82,8 @@ pub(crate) struct Server {
     grpc: SocketAddr,
     http: SocketAddr,
     limits: PathBuf,
+    /// Of reservations and holds that it granted before anything was sent.
+    tokens: Vec<String>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -107,8 +109,10 @@ impl Server {
         serve.args(["serve", "-c", "sluicegate.yaml"]).current_dir(&folder);
         serve.args(["--grpc-addr", &grpc.to_string(), "--http-addr", &http.to_string()]);
         let process = Process::start("sluicegate", &mut serve);
-        let server = Self { process, grpc, http, limits, _alone: alone };
+        let tokens = Vec::new();
+        let mut server = Self { process, grpc, http, limits, tokens, _alone: alone };
         until("ready server", || async { server.is_ready().await.then_some(()) }).await;
+        server.tokens = server.grant().await;
         server
     }
 
@@ -131,8 +135,8 @@ impl Server {
         assert!(!printed.contains("panicked"), "{printed}");
     }
 
-    /// Tokens that it gives: reservations and holds of a few tenants.
-    async fn tokens(&self) -> Vec<String> {
+    /// Asks for reservations and holds of a few tenants.
+    async fn grant(&self) -> Vec<String> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap();
         let mut client = SluicegateClient::new(endpoint.connect().await.unwrap());
         let mut tokens = Vec::new();
@@ -168,10 +172,9 @@ impl Door {
     /// Sends `count` messages over a few connections at once.
     pub(crate) async fn send(self, server: &Server, seed: u64, count: usize) {
         let mut senders = JoinSet::new();
-        let tokens = server.tokens().await;
         for sender in 0..SENDERS {
             let seed = seed.wrapping_mul(31).wrapping_add(sender as u64);
-            let generator = Generator::with_tokens(seed, tokens.clone());
+            let generator = Generator::with_tokens(seed, server.tokens.clone());
             let share = count / SENDERS + usize::from(sender < count % SENDERS);
             let to = if let Self::Http = self { server.http } else { server.grpc };
             senders.spawn(self.send_some(to, generator, share));
