@@ -53,6 +53,26 @@ fn attributes(span: &Span) -> HashMap<&str, &Value> {
     facts.filter_map(|a| Some((a.key.as_str(), a.value.as_ref()?.value.as_ref()?))).collect()
 }
 
+/// What is about one reservation has its id, in spans and records.
+async fn about_one_reservation(service: &Service, spans: &mut mpsc::UnboundedReceiver<Span>) {
+    let text = |value: &str| Value::StringValue(value.to_owned());
+    let reserved = service.post("/v1/reserve", r#"{"attributes": {"tenant_id": "acme"}}"#, "");
+    let token = reserved["reservation"].as_str().unwrap();
+    let settle = format!(r#"{{"reservation": "{token}", "actual": 9}}"#);
+    let settled = service.post("/v1/settle", &settle, "");
+    let mut ids = Vec::new();
+    for route in ["/v1/reserve", "/v1/settle"] {
+        let span = tokio::time::timeout(PATIENCE, spans.recv()).await.expect("a span").unwrap();
+        assert_eq!(span.name, format!("POST {route}"));
+        assert_eq!(attributes(&span)["http.route"], &text(route));
+        ids.push(attributes(&span)["sluicegate.reservation"].clone());
+    }
+    let record = service.record(settled["decision_id"].as_str().unwrap());
+    assert_eq!(record["call"], "settle");
+    let id = text(record["reservation"].as_str().unwrap());
+    assert_eq!(ids, [id.clone(), id]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denial_is_exported_under_the_callers_trace_and_is_no_error() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -122,23 +142,7 @@ async fn a_denial_is_exported_under_the_callers_trace_and_is_no_error() {
         assert_eq!((&span.name, attributes(&span)["rpc.method"]), (&name, &text(&name)));
     }
 
-    // What is about one reservation has its id.
-    let reserved = service.post("/v1/reserve", r#"{"attributes": {"tenant_id": "acme"}}"#, "");
-    let token = reserved["reservation"].as_str().unwrap();
-    let settle = format!(r#"{{"reservation": "{token}", "actual": 9}}"#);
-    let settled = service.post("/v1/settle", &settle, "");
-    let mut ids = Vec::new();
-    for route in ["/v1/reserve", "/v1/settle"] {
-        let span = tokio::time::timeout(PATIENCE, spans.recv()).await.expect("a span").unwrap();
-        assert_eq!(span.name, format!("POST {route}"));
-        assert_eq!(attributes(&span)["http.route"], &text(route));
-        ids.push(attributes(&span)["sluicegate.reservation"].clone());
-    }
-    let record = service.record(settled["decision_id"].as_str().unwrap());
-    assert_eq!(record["call"], "settle");
-    let id = text(record["reservation"].as_str().unwrap());
-    assert_eq!(ids, [id.clone(), id]);
-
+    about_one_reservation(&service, &mut spans).await;
     let (_, metrics) = service.get("/metrics");
     let decided = "sluicegate_decisions_total{door=\"grpc\",verdict=\"allowed\",reason=\"none\"} 2";
     assert!(metrics.contains(&format!("\n{decided}\n")), "{metrics}");
