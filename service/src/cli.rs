@@ -11,6 +11,7 @@ mod diff;
 mod explain;
 mod fmt;
 mod replay;
+mod schema;
 mod serve;
 mod test;
 
@@ -53,6 +54,8 @@ enum Command {
     Fmt(fmt::Fmt),
     /// Run tests of limits: case files, in virtual time
     Test(test::Test),
+    /// Print the JSON Schema of limits files or of their tests, for editors
+    Schema(schema::Schema),
     /// Print a script that completes this command line in a shell
     Completions(completions::Completions),
 }
@@ -107,6 +110,7 @@ pub fn run() -> Exit {
         Command::Replay(replay) => replay::run(&replay),
         Command::Fmt(command) => fmt::run(&command),
         Command::Test(test) => test::run(&test),
+        Command::Schema(schema) => schema::run(&schema),
         Command::Completions(completions) => completions::run(&completions),
     }
 }

@@ -195,6 +195,22 @@ fn the_examples_are_tested_whole_without_a_warning_and_in_layout() {
 }
 
 #[test]
+fn the_schemas_are_the_checked_in_ones_and_every_example_names_its_own() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for kind in ["limits", "cases"] {
+        let (code, out, _) = run(&["schema", kind]);
+        let file = root.join(format!("docs/{kind}.schema.json"));
+        assert_eq!((code, out), (0, fs::read_to_string(file).unwrap()), "sluicegate schema {kind}");
+    }
+    for entry in fs::read_dir(root.join("limits/examples")).unwrap() {
+        let path = entry.unwrap().path().display().to_string();
+        let kind = if path.ends_with(".test.yaml") { "cases" } else { "limits" };
+        let line = format!("\n# yaml-language-server: $schema=../../docs/{kind}.schema.json\n");
+        assert!(fs::read_to_string(&path).unwrap().contains(&line), "{path}");
+    }
+}
+
+#[test]
 fn each_shell_has_a_script_that_knows_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, err) = run(&["completions", shell]);
