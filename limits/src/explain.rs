@@ -78,6 +78,10 @@ pub struct LimitExplanation {
     pub algorithm: Cow<'static, str>,
     /// What a denial does.
     pub mode: Cow<'static, str>,
+    /// What it answers while the store does not; `None` where its file leaves that to the
+    /// request's traffic class, and nobody knows the settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_store_failure: Option<Cow<'static, str>>,
     /// Tokens that the request costs; `None` where the limit does not apply.
     pub cost: Option<u64>,
     /// Where the cost comes from.
@@ -210,6 +214,7 @@ impl LimitExplanation {
             window_ms: limit.window.to_millis_up(),
             algorithm: limit.algorithm.as_str().into(),
             mode: limit.mode.as_str().into(),
+            on_store_failure: limit.on_store_failure.map(|rule| rule.as_str().into()),
             cost: applies.is_ok().then_some(cost.get()),
             cost_from: applies.is_ok().then(|| cost_text(from)),
             used: used.map(Tokens::get),

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::metrics::Metrics;
 use crate::record::Recorder;
 use crate::reservation::{MAX_HELD, Seal};
-use crate::settings::{Replicas, Secret, Settings, TrafficClasses, Unmatched};
+use crate::settings::{ClassRules, Replicas, Secret, Settings, TrafficClasses, Unmatched};
 use crate::store::Store;
 use backing::{Losses, Seen};
 use spend::Spent;
@@ -147,6 +147,11 @@ impl Limiter {
         self.answer(call, self.policy(), Spent::refused(reason), began)
     }
 
+    /// What the traffic class of a request decides.
+    pub(crate) fn class_rules(&self, call: &Call) -> ClassRules {
+        self.shared.rules.classes.rules(call.traffic_class())
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
@@ -172,7 +177,7 @@ impl Limiter {
         if unmatched && self.shared.rules.unmatched == Unmatched::Deny {
             return Spent::refused(Reason::NoLimitApplies);
         }
-        let otherwise = self.shared.rules.classes.rules(call.traffic_class()).on_store_failure;
+        let otherwise = self.class_rules(call).on_store_failure;
         self.spend(owed, now, charges, intent, otherwise, call.deadline).await
     }
 
@@ -181,8 +186,7 @@ impl Limiter {
         let now = clock::now();
         let Spent { verdict, store_time, grant } = spent;
         let took = clock::instant().saturating_duration_since(began);
-        let (id, reveal) =
-            (decision_id(now), self.shared.rules.classes.rules(call.traffic_class()).reveal);
+        let (id, reveal) = (decision_id(now), self.class_rules(call).reveal);
         let decision = Decision { id, verdict, policy, now, store_time, took, reveal, grant };
         match call.method {
             Method::Peek => {}

@@ -117,5 +117,11 @@ impl<'d> Revealed<'d> {
 
 fn without_reasons(limit: LimitExplanation) -> LimitExplanation {
     let source = Place { file: String::new(), line: 0 };
-    LimitExplanation { why: String::new(), layer_why: None, source, ..limit }
+    LimitExplanation {
+        why: String::new(),
+        layer_why: None,
+        on_store_failure: None,
+        source,
+        ..limit
+    }
 }

@@ -85,6 +85,7 @@ impl LimitExplanation {
         }
         notes.extend(self.layer_text().map(|layer| format!("number  {layer}")));
         notes.push(format!("why     {}", self.why));
+        notes.extend(self.on_store_failure.iter().map(|rule| format!("failure {rule}")));
         notes.push(format!("source  {}:{}", self.source.file, self.source.line));
         Branch { title, notes, branches: Vec::new() }
     }

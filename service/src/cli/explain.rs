@@ -189,6 +189,7 @@ fn limit(limit: ExplainedLimit) -> LimitExplanation {
         window_ms: limit.window.as_ref().map_or(0, millis_of),
         algorithm: limit.algorithm.into(),
         mode: limit.mode.into(),
+        on_store_failure: limit.on_store_failure.map(Into::into),
         cost: limit.cost,
         cost_from: limit.cost_from,
         used: limit.used,

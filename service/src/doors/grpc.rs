@@ -182,7 +182,12 @@ impl Native {
         let decision = self.limiter.check(call.clone()).await;
         let (policy, verdict) = (&decision.policy, &decision.verdict);
         let (attributes, now) = (&call.attributes, decision.now);
-        let limits = explain_verdict(policy, attributes, call.cost, verdict, now, MAX_EXPLAINED);
+        let mut limits =
+            explain_verdict(policy, attributes, call.cost, verdict, now, MAX_EXPLAINED);
+        let otherwise = self.limiter.class_rules(&call).on_store_failure.as_str();
+        for limit in &mut limits {
+            limit.on_store_failure.get_or_insert(otherwise.into());
+        }
         let answer = Revealed::of(&decision);
         let mut response = encode::response(answer, String::new());
         response.explained = encode::explained(answer.explained(limits));

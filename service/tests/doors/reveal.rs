@@ -14,7 +14,8 @@ const LIMITS: &str = "
 rate_limits:
   exports_of_a_tenant: { match: GET /v1/**, key: tenant_id, limit: 2, window: 1h }
   nightly_trial: { key: tenant_id, limit: 0, window: 7m, mode: shadow }
-  globex_contract: { match: POST /v1/globex, key: tenant_id, limit: 4711, window: 1h }
+  globex_contract: { match: POST /v1/globex, key: tenant_id, limit: 4711, window: 1h,
+    on_store_failure: deny }
   quiet: { match: PUT /**, key: method, limit: 1, window: 1h, reason: quiet_hours }
 ";
 const MINE: &str = "exports_of_a_tenant";
@@ -118,11 +119,14 @@ async fn a_peek_explains_as_much_as_the_class_may_learn() {
     let named: Vec<String> = names(&all);
     assert_eq!(named, [MINE, SHADOW, OTHERS, "quiet"]);
     assert!(all.explained.iter().all(|limit| !limit.why.is_empty() && limit.line > 0));
+    let rules: Vec<_> = all.explained.iter().map(|l| l.on_store_failure.as_deref()).collect();
+    assert_eq!(rules, ["local", "local", "deny", "local"].map(Some), "by limit, else by class");
     let applied = peek(&partners("applied")).await;
     let named: Vec<String> = names(&applied);
     assert_eq!(named, [MINE]);
     let mine = &applied.explained[0];
     assert_eq!((mine.limit, mine.remaining), (2, Some(1)));
+    assert_eq!(mine.on_store_failure, None, "no hint when it opens");
     assert_eq!((mine.why.as_str(), mine.file.as_str(), mine.line), ("", "", 0));
     assert_eq!(applied.explained_left_out, 0, "not even how many others there are");
     let verdict = peek(&partners("verdict")).await;

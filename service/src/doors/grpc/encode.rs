@@ -1,5 +1,7 @@
 //! A decision as the response of `sluicegate.v1`.
 
+use std::borrow::Cow;
+
 use prost::Message;
 use prost_types::Duration;
 use sluicegate_limits::counter::Wait;
@@ -62,6 +64,7 @@ fn explained_limit(limit: LimitExplanation) -> ExplainedLimit {
         window: Some(duration(Micros::new(limit.window_ms.saturating_mul(1_000)))),
         algorithm: limit.algorithm.into_owned(),
         mode: limit.mode.into_owned(),
+        on_store_failure: limit.on_store_failure.map(Cow::into_owned),
         cost: limit.cost,
         cost_from: limit.cost_from,
         used: limit.used,
