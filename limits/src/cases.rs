@@ -12,10 +12,9 @@ mod run;
 mod step;
 
 use crate::attributes::Attributes;
-use crate::charge::Intent;
+use crate::charge::{Ending, Intent};
 use crate::policy::Place;
 use crate::time::{Timestamp, Tokens};
-use crate::trial::Ending;
 
 pub use coverage::{LimitName, limit_names};
 pub use keys::{CASE_FILE_KEYS, CASE_KEYS, STEP_KEYS};

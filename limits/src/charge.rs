@@ -12,9 +12,9 @@ use crate::time::{Micros, Timestamp, Tokens};
 
 pub use secret::{InvalidSecret, KeySecret, MAX_VALUE_BYTES, MIN_SECRET_BYTES, derive};
 
-/// No hold ends later than this from now: the longest hold that any limit may have and a sixteenth
-/// of it. So no policy cuts the holds of another.
-const HORIZON: Micros = Micros::new(MAX_HOLD.get() / 16 * 17);
+/// No hold ends later than this from now: the longest hold that any limit may have, with its end
+/// rounded up. So no policy cuts the holds of another.
+const HORIZON: Micros = MAX_HOLD.plus(quantum(MAX_HOLD));
 
 /// What a request owes one limit.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,35 @@ pub enum Intent {
         /// How long the caller asks for; a limit's own `hold` is the most.
         lasting: Micros,
     },
+}
+
+/// What becomes of what a request holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The request did cost this; the rest is given back.
+    Settle {
+        /// In tokens.
+        actual: Tokens,
+    },
+    /// It is held longer.
+    Extend {
+        /// How long from now the caller asks for; a limit's own `hold` is the most.
+        lasting: Micros,
+    },
+    /// It is over, and all of it is given back.
+    Release,
+}
+
+impl Ending {
+    /// Its name in records, metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settle { .. } => "settle",
+            Self::Extend { .. } => "extend",
+            Self::Release => "release",
+        }
+    }
 }
 
 impl<'p> Charge<'p> {
@@ -116,10 +145,29 @@ impl Charge<'_> {
         })
     }
 
+    /// What the limit's counter is asked at the end of what the charge holds until `end`.
+    #[must_use]
+    pub fn ask_end(&self, ending: Ending, end: Timestamp) -> Ask {
+        let held = self.tokens;
+        let (op, tokens) = match ending {
+            // What a limit counts by a cost of its own is not what the caller speaks of.
+            Ending::Settle { actual } if self.cost_is_stated || actual == Tokens::ZERO => {
+                (Op::Settle { end, held }, actual)
+            }
+            Ending::Settle { .. } => (Op::Settle { end, held }, held),
+            Ending::Extend { lasting } => {
+                let lasting = lasting.min(self.limit.hold);
+                (Op::Extend { end, lasting, quantum: quantum(self.limit.hold) }, held)
+            }
+            Ending::Release => (Op::Release { end }, held),
+        };
+        Ask { tokens, ..self.ask(op) }
+    }
+
     fn op(&self, intent: Intent) -> Op {
         let longest = self.limit.hold;
-        let quantum = Micros::new(longest.get().div_ceil(16));
-        let hold = |lasting: Micros| Op::Hold { lasting: lasting.min(longest), quantum };
+        let hold =
+            |lasting: Micros| Op::Hold { lasting: lasting.min(longest), quantum: quantum(longest) };
         match (intent, self.terms) {
             (Intent::Look, _) => Op::Look,
             (Intent::Check, Terms::Concurrency { .. }) => hold(longest),
@@ -168,6 +216,13 @@ impl Policy {
         };
         self.applying(&request).map(charge).collect()
     }
+}
+
+/// What the ends of holds are rounded up to, where the longest lasts so long: holds that end at
+/// about the same time are counted as one, so that a counter has few of them.
+#[must_use]
+pub const fn quantum(longest: Micros) -> Micros {
+    Micros::new(longest.get().div_ceil(16))
 }
 
 /// What the store is asked for these charges.

@@ -8,11 +8,10 @@
 use std::fmt;
 
 use crate::attributes::Attributes;
-use crate::charge::{Charge, Intent, KeySecret, ask_all, merge_all};
-use crate::counter::Op;
-use crate::decide::{Ask, Check, Key, Plain, Record, decide};
+use crate::charge::{Charge, Ending, Intent, KeySecret, ask_all, merge_all};
+use crate::decide::{Check, Key, Plain, Record, decide};
 use crate::policy::Policy;
-use crate::time::{Micros, Timestamp, Tokens};
+use crate::time::{Timestamp, Tokens};
 use crate::verdict::Verdict;
 
 /// Counters are first looked through for fresh ones when there are this many.
@@ -37,23 +36,6 @@ pub struct Held<'p> {
     id: Key,
     /// What is held of each limit, and until when.
     parts: Vec<(Charge<'p>, Timestamp)>,
-}
-
-/// What becomes of what a request holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// A reservation cost this many tokens.
-    Settle {
-        /// The tokens that it did cost.
-        actual: Tokens,
-    },
-    /// It goes on for so long from now; a limit's own `hold` is the most.
-    Extend {
-        /// How long the caller asks for.
-        lasting: Micros,
-    },
-    /// It is over, and what was held is given back.
-    Release,
 }
 
 /// A request was given at an instant before that of the one before it.
@@ -144,7 +126,7 @@ impl<'p> Trial<'p> {
             (Charge { terms, ..charge }, end)
         });
         let parts: Vec<_> = parts.collect();
-        let asks = parts.iter().map(|(charge, end)| ending.ask(charge, *end)).collect();
+        let asks = parts.iter().map(|(charge, end)| charge.ask_end(ending, *end)).collect();
         let outcome = decide(&mut self.store, &Check { asks, once: Some(held.id) }, at);
         let outcome = outcome.ok().filter(|outcome| outcome.allowed);
         let charges: Vec<_> = parts.into_iter().map(|(charge, _)| charge).collect();
@@ -185,25 +167,5 @@ impl<'p> Trial<'p> {
             self.sweep_at = FIRST_SWEEP.max(kept.saturating_mul(2));
         }
         Ok(())
-    }
-}
-
-impl Ending {
-    fn ask(self, charge: &Charge<'_>, end: Timestamp) -> Ask {
-        let held = charge.tokens;
-        let (op, tokens) = match self {
-            // What a limit counts by a cost of its own is not what the caller speaks of.
-            Self::Settle { actual } if charge.cost_is_stated || actual == Tokens::ZERO => {
-                (Op::Settle { end, held }, actual)
-            }
-            Self::Settle { .. } => (Op::Settle { end, held }, held),
-            Self::Extend { lasting } => {
-                let longest = charge.limit.hold;
-                let quantum = Micros::new(longest.get().div_ceil(16));
-                (Op::Extend { end, lasting: lasting.min(longest), quantum }, held)
-            }
-            Self::Release => (Op::Release { end }, held),
-        };
-        Ask { tokens, ..charge.ask(op) }
     }
 }

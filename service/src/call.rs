@@ -10,6 +10,8 @@ use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::Verdict;
 use uuid::Uuid;
 
+pub use sluicegate_limits::charge::Ending;
+
 use crate::settings::{Reveal, TrafficClass};
 use crate::telemetry::TraceParent;
 
@@ -46,23 +48,6 @@ pub enum Method {
     },
     /// Ends what was set aside, or moves its end.
     End(Ending),
-}
-
-/// What becomes of a reservation or a hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The request did cost this; the rest is given back.
-    Settle {
-        /// In tokens.
-        actual: Tokens,
-    },
-    /// It is held longer.
-    Extend {
-        /// From now on; no limit holds longer than it says itself.
-        lasting: Micros,
-    },
-    /// All of it is given back.
-    Release,
 }
 
 /// One request, decoded by a door.
@@ -147,18 +132,6 @@ impl Method {
             Self::Reserve { .. } => "reserve",
             Self::Hold { .. } => "hold",
             Self::End(ending) => ending.as_str(),
-        }
-    }
-}
-
-impl Ending {
-    /// Its name in records and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Settle { .. } => "settle",
-            Self::Extend { .. } => "extend",
-            Self::Release => "release",
         }
     }
 }

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use super::Action;
 use super::step::Instant;
-use crate::charge::Intent;
+use crate::charge::{Ending, Intent};
 use crate::policy::problem::{Problems, code, nearest, shown};
 use crate::policy::read::{self, Fields, Spanned};
 use crate::policy::units::{MAX_COST, MAX_HOLD};
 use crate::time::{Micros, Tokens};
-use crate::trial::Ending;
 
 /// The keys that say what a step does; one of them at most.
 const ACTIONS: [&str; 5] = ["hold", "reserve", "settle", "release", "extend"];

@@ -34,7 +34,7 @@ pub(super) struct Fact {
 pub fn limits_of(file: &SourceFile) -> Vec<LimitsPath> {
     let mut ignored = Problems::default();
     let Some(root) = yaml::read(&file.text, &mut ignored) else { return Vec::new() };
-    let fields = Fields::of(root, String::new(), CASE_FILE_KEYS, &[], &mut ignored);
+    let fields = Fields::of(root, String::new(), CASE_FILE_KEYS, &mut ignored);
     let node = fields.and_then(|mut fields| fields.take("limits"));
     let paths = node.and_then(|node| read::texts(node, "", MAX_LIMITS_FILES, &mut ignored));
     let path = |path: Spanned<String>| {
@@ -69,7 +69,7 @@ fn suite(file: &SourceFile, policy: Option<&Policy>, problems: &mut Problems) ->
         return Vec::new();
     };
     let owner = "a case file".to_owned();
-    let fields = Fields::of(root, owner, CASE_FILE_KEYS, &[], problems);
+    let fields = Fields::of(root, owner, CASE_FILE_KEYS, problems);
     let Some(mut fields) = fields else { return Vec::new() };
     fields.suit(Algorithm::default(), problems);
     if let Some(node) = fields.take("limits") {
@@ -89,7 +89,7 @@ fn case(
     problems: &mut Problems,
 ) -> Option<Case> {
     let at = node.at;
-    let mut fields = Fields::of(node, "a case".to_owned(), CASE_KEYS, &[], problems)?;
+    let mut fields = Fields::of(node, "a case".to_owned(), CASE_KEYS, problems)?;
     fields.suit(Algorithm::default(), problems);
     let name = fields.take("name").and_then(|node| case_name(node, names, problems));
     let start = fields.take("start").and_then(|node| read::instant(node, "`start`", problems));

@@ -40,7 +40,7 @@ pub(super) fn step(
 ) -> Option<Step> {
     let place = Place { file: context.file.to_owned(), line: node.at.line };
     let node_at = node.at;
-    let mut fields = Fields::of(node, "a step".to_owned(), STEP_KEYS, &[], problems)?;
+    let mut fields = Fields::of(node, "a step".to_owned(), STEP_KEYS, problems)?;
     fields.suit(Algorithm::default(), problems);
     let action = held::action(&mut fields, time, problems);
     let at = fields.take("at");

@@ -27,12 +27,11 @@ pub(crate) struct Fields<'t> {
 }
 
 impl<'t> Fields<'t> {
-    /// Reads a map. Unknown, repeated and not yet available keys are reported and left out.
+    /// Reads a map. Unknown and repeated keys are reported and left out.
     pub(crate) fn of(
         node: Node<'t>,
         owner: String,
         keys: &'static [Key],
-        later: &'static [&'static str],
         problems: &mut Problems,
     ) -> Option<Self> {
         let at = node.at;
@@ -46,8 +45,6 @@ impl<'t> Fields<'t> {
                     fields.seen.push(key.name);
                     fields.entries.push((key, value));
                 }
-            } else if let Some(key) = later.iter().find(|key| **key == name.value) {
-                not_available(name.at, key, problems);
             } else {
                 fields.misspelt.extend(unknown_key(&name, &fields.owner, keys, problems));
             }

@@ -42,7 +42,7 @@ pub(crate) fn read(text: &str, problems: &mut Problems) -> Source {
     };
     let at = root.at;
     let owner = "a limits file".to_owned();
-    let Some(mut fields) = Fields::of(root, owner, FILE_KEYS, &[], problems) else {
+    let Some(mut fields) = Fields::of(root, owner, FILE_KEYS, problems) else {
         return source;
     };
     if let Some(node) = fields.take("version") {

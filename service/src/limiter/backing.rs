@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use sluicegate_limits::charge::quantum;
 use sluicegate_limits::policy::{Algorithm, Limit, OnStoreFailure};
 use sluicegate_limits::time::{Micros, Timestamp};
 
@@ -81,8 +82,7 @@ impl Losses {
             return Backing::without_store(limit, otherwise);
         }
         if limit.algorithm == Algorithm::Concurrency {
-            // Ends of holds are rounded up by at most a sixteenth.
-            span = span.plus(Micros::new(span.get().div_ceil(16)));
+            span = span.plus(quantum(span));
         }
         if now < Timestamp::new(lost_at).after(span) { Backing::Local } else { Backing::Store }
     }

@@ -189,22 +189,8 @@ impl<'p> Part<'_, 'p> {
         now: Timestamp,
         part_of: impl FnOnce(Charge<'p>) -> Charge<'p>,
     ) -> Ask {
-        let Some((limit, charge)) = self.limit.zip(self.charge(now)) else {
-            return self.nothing(way);
-        };
-        let Held { end, tokens: held, stated, .. } = *self.held;
-        let (op, tokens) = match way.ending {
-            Ending::Settle { actual } if stated || actual == Tokens::ZERO => {
-                (Op::Settle { end, held }, actual)
-            }
-            Ending::Settle { .. } => (Op::Settle { end, held }, held),
-            Ending::Extend { lasting } => {
-                let quantum = Micros::new(limit.hold.get().div_ceil(16));
-                (Op::Extend { end, lasting: lasting.min(limit.hold), quantum }, held)
-            }
-            Ending::Release => (Op::Release { end }, held),
-        };
-        Ask { tokens, ..part_of(charge).ask(op) }
+        let Some(charge) = self.charge(now) else { return self.nothing(way) };
+        part_of(charge).ask_end(way.ending, self.held.end)
     }
 
     /// Keeps the place of an ask whose limit is gone, so that what the store remembers of the

@@ -71,7 +71,7 @@ pub(super) fn read(
     let owner = format!("limit `{}`", shown(&name.value));
     let at = name.at;
     let node = Node { at: if is_map(&node) { at } else { node.at }, value: node.value };
-    let mut fields = Fields::of(node, owner, LIMIT_KEYS, &[], problems)?;
+    let mut fields = Fields::of(node, owner, LIMIT_KEYS, problems)?;
     let algorithm = algorithm(&mut fields, problems);
     let raw = RawLimit {
         name,
@@ -199,7 +199,7 @@ fn cost(node: Node<'_>, problems: &mut Problems) -> Option<Spanned<RawCost>> {
 }
 
 fn penalty(node: Node<'_>, problems: &mut Problems) -> Option<Penalty> {
-    let mut fields = Fields::of(node, "`penalty`".to_owned(), PENALTY_KEYS, &[], problems)?;
+    let mut fields = Fields::of(node, "`penalty`".to_owned(), PENALTY_KEYS, problems)?;
     fields.suit(Algorithm::default(), problems);
     let after = number(&mut fields, "after", (1, MAX_STRIKES), problems);
     let within = time(&mut fields, "within", (MIN_HOLD, MAX_WINDOW), problems);
@@ -213,7 +213,7 @@ fn was(node: Node<'_>, problems: &mut Problems) -> Option<RawWas> {
         limit_name(&name, problems);
         return Some(RawWas { name, key: None });
     }
-    let mut fields = Fields::of(node, "`was`".to_owned(), WAS_KEYS, &[], problems)?;
+    let mut fields = Fields::of(node, "`was`".to_owned(), WAS_KEYS, problems)?;
     fields.suit(Algorithm::default(), problems);
     let name = fields.take("name").and_then(|node| read::text(node, "`name`", problems));
     name.iter().for_each(|name| limit_name(name, problems));

@@ -41,7 +41,7 @@ pub(super) fn plans(node: Node<'_>, problems: &mut Problems) -> Vec<RawPlan> {
     let plan = |(name, node): (Spanned<String>, Node<'_>)| {
         super::limit::name_for("a plan", &name, problems);
         let owner = format!("plan `{}`", shown(&name.value));
-        let mut fields = Fields::of(node, owner, PLAN_KEYS, &[], problems)?;
+        let mut fields = Fields::of(node, owner, PLAN_KEYS, problems)?;
         short(&mut fields, "description", MAX_DESCRIPTION_BYTES, problems);
         let numbers = numbers(&mut fields, PLAN_LIMIT_KEYS, problems);
         Some(RawPlan { name, numbers })
@@ -54,7 +54,7 @@ pub(super) fn tenants(node: Node<'_>, problems: &mut Problems) -> Vec<RawTenant>
     let tenant = |(id, node): (Spanned<String>, Node<'_>)| {
         check_id(&id, problems);
         let owner = format!("tenant `{}`", shown(&id.value));
-        let mut fields = Fields::of(node, owner, TENANT_KEYS, &[], problems)?;
+        let mut fields = Fields::of(node, owner, TENANT_KEYS, problems)?;
         let plan = fields.take("plan").and_then(|node| read::text(node, "`plan`", problems));
         let numbers = numbers(&mut fields, EXCEPTION_KEYS, problems);
         Some(RawTenant { id, plan, numbers })
@@ -100,7 +100,7 @@ fn number(
     problems: &mut Problems,
 ) -> Option<RawNumbers> {
     let owner = format!("the numbers of `{}`", shown(&of.value));
-    let mut fields = Fields::of(node, owner, keys, &[], problems)?;
+    let mut fields = Fields::of(node, owner, keys, problems)?;
     fields.suit(Algorithm::default(), problems);
     let tokens =
         |node, what, problems: &mut Problems| read::number(node, what, (0, MAX_LIMIT), problems);
