@@ -59,7 +59,7 @@ pub struct Check {
     ///   it is refused.
     /// - It was extended: the ends of then stand for those that the asks name, one by one. Another
     ///   number of asks is refused.
-    /// - An ask whose hold ended [`SETTLE_GRACE`] ago or earlier: the check is refused.
+    /// - The last of its holds ended [`SETTLE_GRACE`] ago or earlier: the check is refused.
     /// - Otherwise it is executed. Where it passes, the store remembers it until twice the grace
     ///   after the later of now and the last end.
     ///

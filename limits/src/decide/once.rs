@@ -96,8 +96,8 @@ pub(super) fn decide_once(
         }
         None => {}
     }
-    let over = |end: Timestamp| end.after(SETTLE_GRACE) <= now;
-    if asks.iter().filter_map(end_of).any(over) {
+    let last = asks.iter().filter_map(end_of).max();
+    if last.is_some_and(|end| end.after(SETTLE_GRACE) <= now) {
         return Ok(refused(check, now));
     }
     let outcome = decide_asks(counters, &asks, now)?;

@@ -135,7 +135,8 @@ impl World {
             let op = Op::Settle { end: Timestamp::new(*end), held: Tokens::new(*tokens) };
             asks.push(Ask { tokens: Tokens::new(books), ..charge.ask(op) });
         }
-        let over = held.iter().any(|(_, _, end)| end + SETTLE_GRACE.get() <= now);
+        let last = held.iter().map(|(_, _, end)| *end).max();
+        let over = last.is_some_and(|end| end + SETTLE_GRACE.get() <= now);
         let check = Check { asks, once: Some(id) };
         let outcome = decide(&mut self.store, &check, Timestamp::new(now)).unwrap();
         assert_eq!(outcome.allowed, !over);

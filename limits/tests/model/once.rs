@@ -133,7 +133,8 @@ impl World {
     }
 
     fn is_over(&self, reservation: &Reservation, count: usize) -> bool {
-        reservation.ends.iter().take(count).any(|end| end + GRACE <= self.now)
+        let last = reservation.ends.iter().take(count).max();
+        last.is_some_and(|end| end + GRACE <= self.now)
     }
 
     fn executed(

@@ -62,18 +62,18 @@ if part == 'once' and not once then
   end
 
   -- Points the asks at the ends that their holds have now, where there is a record. Answers the
-  -- last end, 0 without one; nil where other asks were extended, or one comes too late.
+  -- last end, -1 without one; nil where other asks were extended, or it comes too late.
   local function find_ends(asks, record)
     if record and #record ~= #asks then return nil end
-    local last = 0
+    local last = -1
     for i = 1, #asks do
       local ask = asks[i]
       if ask.op >= EXTEND and ask.op <= SETTLE then
         if record then ask.hold_end = record[i] end
-        if capped(ask.hold_end + GRACE) <= now then return nil end
         if ask.hold_end > last then last = ask.hold_end end
       end
     end
+    if last >= 0 and capped(last + GRACE) <= now then return nil end
     return last
   end
 
