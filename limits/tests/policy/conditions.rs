@@ -99,6 +99,32 @@ fn a_mistake_is_placed_at_the_very_spot_and_says_what_was_meant() {
 }
 
 #[test]
+fn what_the_parser_takes_for_no_text_hides_nothing_from_the_bounds() {
+    let many = |unit: &str| unit.repeat(600);
+    for (before, said) in [
+        ("has(plan) // \\\"\\n && ", None),
+        ("has(plan) // '\\n && ", None),
+        ("plan == '\\\\q && ", Some("a text that does not end, or has an unknown escape")),
+        ("plan == '\\\\x4 && ", Some("a text that does not end, or has an unknown escape")),
+        ("plan == '\\\\u123 && ", Some("a text that does not end, or has an unknown escape")),
+        ("plan == '\\\\09 && ", Some("a text that does not end, or has an unknown escape")),
+        ("plan == '\\n && ", Some("a text that does not end, or has an unknown escape")),
+    ] {
+        for (rest, too_much) in [
+            ("(".repeat(9), "brackets are nested too deep"),
+            (many("!-"), "more than 512 operators"),
+        ] {
+            let when = format!("\"{before}{rest}a\"");
+            let text = limits("X").replace("'X'", &when);
+            let problems = compile(&text).unwrap_err();
+            assert_eq!(problems[0].message, said.unwrap_or(too_much), "{when}");
+        }
+    }
+    let said = refused(r#"plan == "\x41\u00e9\U0001F600\101\n\\" && country < 3"#);
+    assert_eq!(said.1, refused("country < 3").1, "known escapes are fine");
+}
+
+#[test]
 fn every_style_of_scalar_keeps_the_place() {
     let place = |when: &str| {
         let text = format!("rate_limits:\n  a:\n    when: {when}\n    limit: 5\n    window: 1m\n");

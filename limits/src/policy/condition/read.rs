@@ -79,19 +79,19 @@ fn bounded(text: &str) -> Result<(), Fault> {
             format!("at most {MAX_CONDITION_BYTES} bytes"),
         ));
     }
-    let (mut depth, mut operators, mut quote, mut last) = (0_usize, 0, None, ' ');
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match (quote, c) {
-            (Some(_), '\\') => drop(chars.next()),
-            (Some(open), _) if open == c => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') if last.is_alphanumeric() || last == c => {
+    let (mut depth, mut operators, mut last, mut next) = (0_usize, 0, ' ', 0);
+    while let Some((at, rest)) = text.get(next..).map(|rest| (next, rest))
+        && let Some(c) = rest.chars().next()
+    {
+        next = at + c.len_utf8();
+        match c {
+            '"' | '\'' if last.is_alphanumeric() || last == c => {
                 let message = "bytes, raw texts and triple quotes are not used".to_owned();
                 return Err(Fault::new(at, message, "write a plain \"text\""));
             }
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '(' | '[' | '{') => {
+            '"' | '\'' => next += quoted(rest, c).ok_or_else(|| Fault::broken_text(at))?,
+            '/' if rest.starts_with("//") => next = at + rest.find('\n').unwrap_or(rest.len()),
+            '(' | '[' | '{' => {
                 depth += 1;
                 operators += 1;
                 if depth > MAX_DEPTH {
@@ -100,11 +100,11 @@ fn bounded(text: &str) -> Result<(), Fault> {
                     return Err(Fault::out_of_range(at, message, help));
                 }
             }
-            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
-            (None, ',') => {}
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            ',' => {}
             // `&&` and `==` are one operator each.
-            (None, c) if c.is_ascii_punctuation() && c != '_' && c != last => operators += 1,
-            (None, _) => {}
+            c if c.is_ascii_punctuation() && c != '_' && c != last => operators += 1,
+            _ => {}
         }
         last = c;
         if operators > MAX_OPERATORS {
@@ -113,6 +113,32 @@ fn bounded(text: &str) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// The bytes of a text behind its opening quote, the closing one included. `None` for what the
+/// parser takes for no text: it would go on behind the quote, and read as code what counts for
+/// nothing here.
+fn quoted(text: &str, quote: char) -> Option<usize> {
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        let (digits, radix) = match c {
+            c if c == quote => return Some(at),
+            '\n' | '\r' => return None,
+            '\\' => match chars.next()?.1 {
+                'x' | 'X' => (2, 16),
+                'u' => (4, 16),
+                'U' => (8, 16),
+                '0'..='3' => (2, 8),
+                c if "abfnrtv\"'\\?`".contains(c) => continue,
+                _ => return None,
+            },
+            _ => continue,
+        };
+        if !(0..digits).all(|_| chars.next().is_some_and(|(_, c)| c.is_digit(radix))) {
+            return None;
+        }
+    }
+    None
 }
 
 /// What the parser did not understand, in our words.
@@ -151,8 +177,7 @@ fn syntax(text: &str, errors: &ParseErrors) -> Fault {
         return Fault::new(at, message, &help);
     }
     if token.starts_with(['"', '\'']) {
-        let message = "a text that does not end, or has an unknown escape".to_owned();
-        return Fault::new(at, message, "close the quotes; write `\\\\` for a backslash");
+        return Fault::broken_text(at);
     }
     let message = format!("`{}` is not understood here", shown(token));
     Fault::new(at, message, "as in: country != \"XX\" && claims.risk_score <= 70")
@@ -202,6 +227,11 @@ impl Fault {
     pub(super) fn new(at: usize, message: String, help: &str) -> Self {
         let help = help.to_owned();
         Self { at, code: code::BAD_CONDITION, message, help, is_warning: false }
+    }
+
+    fn broken_text(at: usize) -> Self {
+        let message = "a text that does not end, or has an unknown escape".to_owned();
+        Self::new(at, message, "close the quotes; write `\\\\` for a backslash")
     }
 
     fn out_of_range(at: usize, message: String, help: String) -> Self {
