@@ -6,6 +6,8 @@
 
 mod capacity;
 mod fields;
+mod side;
+mod tenants;
 mod words;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::policy::{EndpointCost, Limit, Mode, Policy};
+use crate::time::Timestamp;
 
 pub use words::amount_text;
 
@@ -25,7 +28,8 @@ pub struct Difference {
     pub old_revision: String,
     /// The revision of the new policy.
     pub new_revision: String,
-    /// What changes: limits in the order of the new policy, then those that are gone, then costs.
+    /// What changes: limits in the order of the new policy, then those that are gone, costs, plans,
+    /// and tenants in groups, the largest first. Empty where the two mean the same, and only there.
     pub changes: Vec<Change>,
 }
 
@@ -34,8 +38,11 @@ pub struct Difference {
 pub struct Change {
     /// What it is.
     pub what: What,
-    /// Its name: of the limit, or the pattern of the endpoint.
+    /// Its name: of the limit, the plan, or the first of the tenants; the pattern of the endpoint.
     pub name: String,
+    /// The ids of all tenants that it is about, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<String>,
     /// How it changes.
     pub change: Kind,
     /// What it was called before.
@@ -46,10 +53,13 @@ pub struct Change {
 }
 
 /// One field that changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Detail {
     /// The key in the file, or a word for several that belong together.
     pub field: &'static str,
+    /// The limit whose numbers change for a plan or for tenants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// What it said; `None` where nothing.
     pub before: Option<String>,
     /// What it says; `None` where nothing.
@@ -66,12 +76,16 @@ pub enum What {
     Limit,
     /// An entry of `endpoint_costs`.
     EndpointCost,
+    /// A plan.
+    Plan,
+    /// Tenants that all change in the same way.
+    Tenants,
     /// The order of the limits, which decides which of equals is named.
     Order,
 }
 
 /// How a thing changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// It is new.
@@ -87,7 +101,7 @@ pub enum Kind {
 }
 
 /// What a field's change does to what can pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Less can pass.
@@ -100,11 +114,22 @@ pub enum Effect {
     None,
 }
 
-/// Compares two policies.
+/// A limit in both policies, or in one, with its positions.
+#[derive(Clone, Copy)]
+struct Pair<'p> {
+    old: Option<(u32, &'p Limit)>,
+    new: Option<(u32, &'p Limit)>,
+}
+
+/// Compares two policies at an instant: a tenant's numbers that are past their end then do not
+/// count.
 #[must_use]
-pub fn diff(old: &Policy, new: &Policy) -> Difference {
-    let mut changes = limits(old, new);
+pub fn diff(old: &Policy, new: &Policy, at: Timestamp) -> Difference {
+    let pairs = pairs(old, new);
+    let mut changes: Vec<Change> = pairs.iter().filter_map(Pair::change).collect();
+    changes.extend(order(old, &pairs));
     changes.extend(endpoint_costs(&old.endpoint_costs, &new.endpoint_costs));
+    changes.extend(tenants::Both { old, new, pairs: &pairs, at }.changes());
     Difference {
         equal: old.revision() == new.revision(),
         old_revision: old.revision().to_owned(),
@@ -113,36 +138,50 @@ pub fn diff(old: &Policy, new: &Policy) -> Difference {
     }
 }
 
-fn limits(old: &Policy, new: &Policy) -> Vec<Change> {
-    let mut before: BTreeMap<&str, &Limit> =
-        old.limits().iter().map(|limit| (&*limit.name, limit)).collect();
-    let mut changes = Vec::new();
-    let mut order = Vec::new();
-    for limit in new.limits() {
+/// All limits in the order of the new policy, then those that are gone.
+fn pairs<'p>(old: &'p Policy, new: &'p Policy) -> Vec<Pair<'p>> {
+    let mut before: BTreeMap<&str, (u32, &Limit)> =
+        old.limits().iter().zip(0..).map(|(limit, at)| (&*limit.name, (at, limit))).collect();
+    let mut pairs = Vec::with_capacity(new.limits().len());
+    for (limit, at) in new.limits().iter().zip(0..) {
         // A limit of the same name is that limit, whatever `was` says besides.
         let was = limit.was.as_ref().map(|was| &*was.name);
-        let found = before.remove(&*limit.name).or_else(|| before.remove(was?));
-        match found {
-            None => changes.push(whole(limit, Kind::Added)),
-            Some(old) => {
-                order.push(&*old.name);
-                changes.extend(one(old, limit));
-            }
+        let old = before.remove(&*limit.name).or_else(|| before.remove(was?));
+        pairs.push(Pair { old, new: Some((at, limit)) });
+    }
+    let mut gone: Vec<_> = before.into_values().collect();
+    gone.sort_unstable_by_key(|(at, _)| *at);
+    pairs.extend(gone.into_iter().map(|old| Pair { old: Some(old), new: None }));
+    pairs
+}
+
+impl Pair<'_> {
+    fn change(&self) -> Option<Change> {
+        match (self.old, self.new) {
+            (Some((_, old)), Some((_, new))) => one(old, new),
+            (None, Some((_, new))) => Some(whole(new, Kind::Added)),
+            (Some((_, old)), None) => Some(whole(old, Kind::Removed)),
+            (None, None) => None,
         }
     }
-    let gone = |limit: &&Limit| before.contains_key(&*limit.name);
-    changes.extend(old.limits().iter().filter(gone).map(|limit| whole(limit, Kind::Removed)));
-    let stayed = old.limits().iter().map(|limit| &*limit.name).filter(|name| order.contains(name));
-    if !stayed.eq(order.iter().copied()) {
-        changes.push(Change {
-            what: What::Order,
-            name: order.join(", "),
-            change: Kind::Changed,
-            was: None,
-            details: Vec::new(),
-        });
+}
+
+/// The limits that are in both, where they stand in another order.
+fn order(old: &Policy, pairs: &[Pair<'_>]) -> Option<Change> {
+    let both = pairs.iter().filter(|pair| pair.new.is_some()).filter_map(|pair| pair.old);
+    let positions: Vec<u32> = both.map(|(at, _)| at).collect();
+    if positions.is_sorted() {
+        return None;
     }
-    changes
+    let names = positions.iter().filter_map(|at| old.limits().get(*at as usize));
+    let names: Vec<&str> = names.map(|limit| &*limit.name).collect();
+    Some(Change::of(What::Order, names.join(", "), Kind::Changed, Vec::new()))
+}
+
+impl Change {
+    fn of(what: What, name: String, change: Kind, details: Vec<Detail>) -> Self {
+        Self { what, name, tenants: Vec::new(), change, was: None, details }
+    }
 }
 
 /// A limit that is new or gone.
@@ -155,8 +194,8 @@ fn whole(limit: &Limit, change: Kind) -> Change {
     };
     let text = Some(words::summary(limit));
     let (before, after) = if added { (None, text) } else { (text, None) };
-    let details = vec![Detail { field: "limit", before, after, effect }];
-    Change { what: What::Limit, name: limit.name.to_string(), change, was: None, details }
+    let details = vec![Detail { field: "limit", limit: None, before, after, effect }];
+    Change::of(What::Limit, limit.name.to_string(), change, details)
 }
 
 /// A limit that is in both.
@@ -167,7 +206,7 @@ fn one(old: &Limit, new: &Limit) -> Option<Change> {
         return None;
     }
     let change = kind(old, new, &details);
-    Some(Change { what: What::Limit, name: new.name.to_string(), change, was, details })
+    Some(Change { was, ..Change::of(What::Limit, new.name.to_string(), change, details) })
 }
 
 /// What the changes of a limit come to.
@@ -180,11 +219,25 @@ fn kind(old: &Limit, new: &Limit, details: &[Detail]) -> Kind {
     if old.mode != new.mode {
         return if new.mode == Mode::Enforce { Kind::Tightened } else { Kind::Loosened };
     }
+    kind_of(details)
+}
+
+fn kind_of(details: &[Detail]) -> Kind {
+    match together(details) {
+        Effect::Stricter => Kind::Tightened,
+        Effect::Looser => Kind::Loosened,
+        Effect::Neither | Effect::None => Kind::Changed,
+    }
+}
+
+/// What several fields together do to what can pass.
+fn together(details: &[Detail]) -> Effect {
     let has = |effect| details.iter().any(|detail| detail.effect == effect);
     match (has(Effect::Stricter), has(Effect::Looser), has(Effect::Neither)) {
-        (true, false, false) => Kind::Tightened,
-        (false, true, false) => Kind::Loosened,
-        _ => Kind::Changed,
+        (true, false, false) => Effect::Stricter,
+        (false, true, false) => Effect::Looser,
+        (false, false, false) => Effect::None,
+        _ => Effect::Neither,
     }
 }
 
@@ -207,8 +260,8 @@ fn endpoint_costs(old: &[EndpointCost], new: &[EndpointCost]) -> Vec<Change> {
         };
         let text = |cost: Option<&u64>| cost.map(|cost| amount_text(*cost));
         let (before, after) = (text(before), text(after));
-        let details = vec![Detail { field: "cost", before, after, effect }];
-        Some(Change { what: What::EndpointCost, name: name.clone(), change, was: None, details })
+        let details = vec![Detail { field: "cost", limit: None, before, after, effect }];
+        Some(Change::of(What::EndpointCost, name.clone(), change, details))
     };
     names.into_iter().filter_map(change).collect()
 }

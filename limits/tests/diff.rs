@@ -4,6 +4,10 @@
 
 use sluicegate_limits::diff::{Difference, Effect, Kind, What, diff};
 use sluicegate_limits::policy::{Policy, SourceFile};
+use sluicegate_limits::time::Timestamp;
+
+/// 2026-06-01, midnight UTC.
+const NOW: Timestamp = Timestamp::new(1_780_272_000_000_000);
 
 fn policy(text: &str) -> Policy {
     let file = SourceFile { name: "a.yaml".into(), text: text.to_owned() };
@@ -14,7 +18,7 @@ fn policy(text: &str) -> Policy {
 }
 
 fn difference(old: &str, new: &str) -> Difference {
-    diff(&policy(old), &policy(new))
+    diff(&policy(old), &policy(new), NOW)
 }
 
 /// What changes as lines: what, name, how, and each field with its effect.
@@ -146,4 +150,268 @@ fn costs_of_endpoints_are_compared_by_pattern() {
         "EndpointCost GET /d Added: cost Neither",
     ];
     assert_eq!(found, expected);
+}
+
+const TENANTS: &str = "
+rate_limits:
+  api: { key: tenant_id, limit: 60, window: 1m }
+  exports: { key: tenant_id, limit: 5, window: 1h }
+plans:
+  free: { limits: { api: { limit: 30 } } }
+  pro: { limits: { api: { limit: 600 }, exports: { limit: 50 } } }
+tenants:
+  acme: { plan: pro }
+  globex:
+    plan: free
+    limits: { exports: { limit: 20, until: 2026-07-01T00:00:00Z, why: pilot } }
+  initech: { plan: free }
+";
+
+/// What changes where one text of [`TENANTS`] is another: each change, then its fields.
+fn told(from: &str, to: &str) -> Vec<String> {
+    assert!(TENANTS.contains(from), "{from}");
+    let difference = difference(TENANTS, &TENANTS.replace(from, to));
+    assert!(!difference.equal);
+    let mut lines = Vec::new();
+    for change in &difference.changes {
+        let who = if change.tenants.is_empty() { &change.name } else { &change.tenants.join(" ") };
+        lines.push(format!("{:?} {who} {:?}", change.what, change.change));
+        for detail in &change.details {
+            let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+            let of = detail.limit.as_deref().unwrap_or(detail.field);
+            let (before, after) = (text(&detail.before), text(&detail.after));
+            lines.push(format!("{of}: {before} -> {after} {:?}", detail.effect));
+        }
+    }
+    lines
+}
+
+#[test]
+fn plans_and_their_numbers_are_told() {
+    assert_eq!(
+        told(
+            "free: { limits: { api: { limit: 30 } } }",
+            "free: { limits: { api: { limit: 20 }, exports: { limit: 9 } } }"
+        ),
+        [
+            "Plan free Changed",
+            "api: 30 per 1m, of plan free -> 20 per 1m, of plan free Stricter",
+            "exports: 5 per 1h, the limit's own -> 9 per 1h, of plan free Looser",
+        ]
+    );
+    assert_eq!(
+        told(
+            "pro: { limits: { api: { limit: 600 }, exports: { limit: 50 } } }",
+            "pro: { limits: { api: { limit: 600 } } }"
+        ),
+        [
+            "Plan pro Tightened",
+            "exports: 50 per 1h, of plan pro -> 5 per 1h, the limit's own Stricter",
+        ]
+    );
+    // The limit lets more pass with its own numbers, and less with those of its plans.
+    assert_eq!(
+        told("limit: 60, window: 1m", "limit: 6000, window: 1h"),
+        [
+            "Limit api Loosened",
+            "limit: 60 per 1m -> 6_000 per 1h Looser",
+            "Plan free Tightened",
+            "api: 30 per 1m, of plan free -> 30 per 1h, of plan free Stricter",
+            "Plan pro Tightened",
+            "api: 600 per 1m, of plan pro -> 600 per 1h, of plan pro Stricter",
+        ]
+    );
+    assert_eq!(
+        told("plans:\n", "plans:\n  none: {}\n  trial: { limits: { api: { limit: 1 } } }\n"),
+        [
+            "Plan none Added",
+            "Plan trial Added",
+            "api: 60 per 1m, the limit's own -> 1 per 1m, of plan trial Stricter",
+        ]
+    );
+}
+
+#[test]
+fn tenants_that_change_in_the_same_way_are_one_change() {
+    assert_eq!(
+        told("acme: { plan: pro }", "acme: { plan: free }"),
+        [
+            "Tenants acme Tightened",
+            "plan: pro -> free Stricter",
+            "api: 600 per 1m, of plan pro -> 30 per 1m, of plan free Stricter",
+            "exports: 50 per 1h, of plan pro -> 5 per 1h, the limit's own Stricter",
+        ]
+    );
+    let globex = "globex:\n    plan: free\n    limits: { exports: { limit: 20, \
+                  until: 2026-07-01T00:00:00Z, why: pilot } }\n  initech: { plan: free }\n";
+    assert_eq!(
+        told(globex, "hooli: {}\n  initech: { plan: pro }\n  umbrella: {}\n"),
+        [
+            "Tenants hooli umbrella Added",
+            "Tenants globex Removed",
+            "plan: free -> - Neither",
+            "api: 30 per 1m, of plan free -> 60 per 1m, the limit's own Looser",
+            "exports: 20 per 1h, its own until 2026-07-01T00:00:00Z (pilot) -> \
+             5 per 1h, the limit's own Stricter",
+            "Tenants initech Loosened",
+            "plan: free -> pro Looser",
+            "api: 30 per 1m, of plan free -> 600 per 1m, of plan pro Looser",
+            "exports: 5 per 1h, the limit's own -> 50 per 1h, of plan pro Looser",
+        ]
+    );
+}
+
+#[test]
+fn an_exception_past_its_end_is_told_with_what_counts_instead() {
+    let until = "until: 2026-07-01T00:00:00Z";
+    assert_eq!(
+        told(until, "until: 2026-06-01T00:00:00Z"),
+        [
+            "Tenants globex Tightened",
+            "exports: 20 per 1h, its own until 2026-07-01T00:00:00Z (pilot) -> 5 per 1h, the \
+             limit's own; its own 20 per 1h ended 2026-06-01T00:00:00Z (pilot) Stricter",
+        ]
+    );
+    assert_eq!(
+        told(until, "until: 2026-08-01T00:00:00Z"),
+        [
+            "Tenants globex Changed",
+            "exports: 20 per 1h, its own until 2026-07-01T00:00:00Z (pilot) -> 20 per 1h, its \
+             own until 2026-08-01T00:00:00Z (pilot) None",
+        ]
+    );
+    // Why is a comment.
+    let other = TENANTS.replace("pilot", "another reason");
+    assert!(difference(TENANTS, &other).equal && difference(TENANTS, &other).changes.is_empty());
+}
+
+#[test]
+fn a_hundred_thousand_tenants_that_move_are_one_change() {
+    let file = |plan: &str| {
+        let mut file = TENANTS.to_owned();
+        (0..100_000).for_each(|n| file += &format!("  t{n}: {{ plan: {plan} }}\n"));
+        file
+    };
+    let difference = difference(&file("free"), &file("pro"));
+    let [change] = &*difference.changes else { panic!("{} changes", difference.changes.len()) };
+    assert_eq!((change.tenants.len(), change.details.len()), (100_000, 3));
+    assert!(change.tenants.is_sorted() && change.name == "t0");
+}
+
+// What random policies are made of.
+const NUMBERS: [&str; 10] = [
+    "limit: 5, window: 1m",
+    "limit: 5, window: 1m",
+    "limit: 6, window: 1m",
+    "limit: 5, window: 60s",
+    "algorithm: token_bucket, limit: 5, window: 1m, burst: 7",
+    "algorithm: token_bucket, limit: 5, window: 1m, burst: 8",
+    "algorithm: calendar, period: month, limit: 5, starts_on: 2",
+    "algorithm: calendar, period: month, limit: 5, timezone: Europe/Berlin",
+    "algorithm: concurrency, limit: 5, hold: 1m",
+    "algorithm: concurrency, limit: 5, hold: 2m",
+];
+const MORE: [&str; 16] = [
+    "",
+    "",
+    "",
+    ", mode: shadow",
+    ", hold: 7m",
+    ", cost: 2",
+    ", match: [GET /a, GET /b]",
+    ", match: [GET /b, GET /a]",
+    ", when: 'host == \"x\" || country == \"DE\"'",
+    ", when: 'country == \"DE\" || host == \"x\"'",
+    ", penalty: { after: 3, within: 1m, block: 1m }",
+    ", max_keys: 7",
+    ", was: old",
+    ", reason: slow",
+    ", on_store_failure: deny",
+    ", description: words",
+];
+const OF_PLANS: [&str; 4] = [
+    "{}",
+    "{ limits: { aa: { limit: 5 } } }",
+    "{ limits: { aa: { limit: 9 } } }",
+    "{ limits: { aa: { limit: 5 }, bb: { limit: 1 } } }",
+];
+const PLANS: [&str; 3] = ["", "plan: p, ", "plan: q, "];
+const OWN: [&str; 8] = [
+    "",
+    "",
+    "aa: { limit: 5 }",
+    "aa: { limit: 6 }, cc: { limit: 1 }",
+    "bb: { limit: 5, until: 2026-05-01T00:00:00Z }",
+    "bb: { limit: 5, until: 2026-05-02T00:00:00Z }",
+    "bb: { limit: 5, until: 2026-07-01T00:00:00Z, why: x }",
+    "bb: { limit: 5, until: 2026-07-01T00:00:00Z, why: y }",
+];
+
+/// A policy of a few limits, plans and tenants, written one way or another.
+fn random_file(random: &mut fastrand::Rng) -> String {
+    fn pick<'a>(random: &mut fastrand::Rng, of: &[&'a str]) -> &'a str {
+        of[random.usize(0..of.len())]
+    }
+    let mut file = String::new();
+    if random.u8(0..4) == 0 {
+        file += &format!("endpoint_costs: {{\"GET /a\": {}}}\n", random.u8(1..3));
+    }
+    file += "rate_limits:\n";
+    let mut names = vec!["a", "b", "c"];
+    if random.u8(0..4) == 0 {
+        names.swap(0, 1);
+    }
+    for name in names {
+        let numbers = pick(random, &NUMBERS);
+        let more = pick(random, &MORE);
+        let more = if numbers.contains("hold") && more.contains("hold") { "" } else { more };
+        file += &format!("  {name}{name}: {{ key: tenant_id, {numbers}{more} }}\n");
+    }
+    file += "plans:\n";
+    for plan in ["p", "q", "r"] {
+        let numbers = pick(random, &OF_PLANS);
+        file += &format!("  {plan}: {numbers}\n");
+    }
+    file += "tenants:\n";
+    for tenant in ["s", "t", "u"] {
+        let plan = pick(random, &PLANS);
+        let own = pick(random, &OWN);
+        file += &format!("  {tenant}: {{ {plan}limits: {{ {own} }} }}\n");
+    }
+    file
+}
+
+#[test]
+fn a_revision_differs_exactly_where_a_change_is_told() {
+    let mut random = fastrand::Rng::with_seed(23);
+    let mut equal = 0;
+    let compile = |text: &str| {
+        let file = SourceFile { name: "a.yaml".into(), text: text.to_owned() };
+        Policy::compile(&[file]).ok().map(|compiled| compiled.policy)
+    };
+    let mut compared = 0;
+    for _ in 0..3_000 {
+        let old = random_file(&mut random);
+        // Two files out of nothing are hardly ever equal, so most share all lines but one or two.
+        let other = random_file(&mut random);
+        let lines = other.lines().count().min(old.lines().count());
+        let mut new: Vec<_> = old.lines().collect();
+        for _ in 0..random.u8(0..3) {
+            let at = random.usize(0..lines);
+            let of_same_name = |a: &str, b: &str| a.split(':').next() == b.split(':').next();
+            if let Some(line) = other.lines().find(|line| of_same_name(line, new[at])) {
+                new[at] = line;
+            }
+        }
+        let new = new.join("\n");
+        let (Some(before), Some(after)) = (compile(&old), compile(&new)) else { continue };
+        compared += 1;
+        let difference = diff(&before, &after, NOW);
+        let same = before.revision() == after.revision();
+        assert_eq!(difference.equal, same);
+        assert_eq!(difference.changes.is_empty(), same, "{old}\n{new}\n{difference:#?}");
+        equal += u32::from(same);
+    }
+    assert!(compared > 2_000, "{compared} compared");
+    assert!((300..1_700).contains(&equal), "{equal} of {compared} are equal");
 }

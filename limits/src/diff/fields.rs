@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Detail, Effect, capacity, words};
+use crate::policy::condition::Condition;
 use crate::policy::{CostRule, Limit, Mode, OnStoreFailure, Penalty};
 use Effect::{Looser, Neither, Stricter};
 
@@ -30,7 +31,11 @@ pub(super) fn compare(old: &Limit, new: &Limit) -> Vec<Detail> {
         (Some(_), None) => Stricter,
         _ => Neither,
     };
-    details.compare("when", condition(old), condition(new), effect);
+    // The order of parts means nothing.
+    let meaning = |limit: &Limit| limit.condition.as_ref().map(Condition::canonical);
+    if meaning(old) != meaning(new) {
+        details.add("when", condition(old), condition(new), effect);
+    }
     let cost = |limit: &Limit| Some(words::cost(&limit.cost));
     details.compare("cost", cost(old), cost(new), by_cost(&old.cost, &new.cost));
     let mode = |limit: &Limit| Some(limit.mode.as_str().to_owned());
@@ -77,7 +82,7 @@ impl Details {
         after: Option<String>,
         effect: Effect,
     ) {
-        self.0.push(Detail { field, before, after, effect });
+        self.0.push(Detail { field, limit: None, before, after, effect });
     }
 
     fn compare(

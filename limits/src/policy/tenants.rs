@@ -64,11 +64,11 @@ pub(crate) struct Tenant {
 
 /// A tenant's own numbers for one limit.
 #[derive(Clone, Debug)]
-struct Own {
-    limit: u32,
-    numbers: Numbers,
-    until: Option<Timestamp>,
-    why: Option<Box<str>>,
+pub(crate) struct Own {
+    pub(crate) limit: u32,
+    pub(crate) numbers: Numbers,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) why: Option<Box<str>>,
     /// Where they stand, where they have an end.
     file: Option<Arc<str>>,
     at: At,
@@ -158,18 +158,34 @@ impl Tenants {
         }
     }
 
+    /// The plans by name.
+    pub(crate) fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
+    /// The ids of all tenants, in no order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.by_id.keys().map(|id| &**id)
+    }
+
     /// How many plans and tenants there are.
     pub(super) fn len(&self) -> (usize, usize) {
         (self.plans.len(), self.by_id.len())
     }
 
-    fn all_of(&self, tenant: &Tenant) -> &[Own] {
+    /// All numbers of a tenant's own, whether or not they are past their end, by limit.
+    pub(crate) fn all_of(&self, tenant: &Tenant) -> &[Own] {
         let first = tenant.first as usize;
         self.own.get(first..first + tenant.len as usize).unwrap_or_default()
     }
 }
 
 impl Plan {
+    /// The positions of the limits that it has numbers for.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = u32> {
+        self.numbers.iter().map(|(limit, _)| *limit)
+    }
+
     /// The plan's numbers for the limit at a position.
     pub(crate) fn numbers(&self, limit: u32) -> Option<&Numbers> {
         let at = self.numbers.binary_search_by_key(&limit, |(of, _)| *of).ok()?;

@@ -7,9 +7,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sluicegate_limits::diff::{Change, Detail, Difference, Effect, Kind, What, diff};
 use sluicegate_limits::policy::Policy;
+use sluicegate_limits::time::Timestamp;
 
 use super::{Exit, Output, check, print};
 use crate::reload::Sources;
+use crate::replay::text::{counted, grouped, plain};
+use crate::{clock, instant};
+
+/// How many groups of tenants people are shown, and how many tenants of each.
+const SHOWN_GROUPS: usize = 20;
+const SHOWN_TENANTS: usize = 3;
 
 #[derive(Debug, Args)]
 pub(super) struct Diff {
@@ -17,6 +24,9 @@ pub(super) struct Diff {
     old: PathBuf,
     /// The limits as they will be
     new: PathBuf,
+    /// When exceptions are past their end or not, as RFC 3339; now by default
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    at: Option<Timestamp>,
     /// The form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -34,12 +44,16 @@ pub(super) fn run(command: &Diff) -> Exit {
     let (Some(old), Some(new)) = (compile(&command.old), compile(&command.new)) else {
         return Exit::Configuration;
     };
-    let difference = diff(&old, &new);
+    let difference = diff(&old, &new, command.at.unwrap_or_else(clock::now));
     match command.output {
         Output::Json => print(&super::json(&difference)),
         Output::Text => print(&text(&difference, &Paint::new(std::io::stdout().is_terminal()))),
     }
     if difference.equal { Exit::Yes } else { Exit::No }
+}
+
+fn parse_instant(text: &str) -> Result<Timestamp, String> {
+    instant::parse(text).map_err(|error| error.to_string())
 }
 
 /// Compiles limits, or prints what is wrong with them.
@@ -61,8 +75,19 @@ fn text(difference: &Difference, paint: &Paint) -> String {
         return format!("no change in meaning: policy revision {new_revision}");
     }
     let mut page = format!("policy revision {old_revision} to {new_revision}\n");
-    for change in changes {
+    let (tenants, others): (Vec<_>, Vec<_>) =
+        changes.iter().partition(|change| change.what == What::Tenants);
+    for change in others.iter().chain(tenants.iter().take(SHOWN_GROUPS)) {
         page.push_str(&one(change, paint));
+    }
+    if let Some(more) = tenants.get(SHOWN_GROUPS..).filter(|more| !more.is_empty()) {
+        let count = more.iter().map(|change| change.tenants.len() as u64).sum();
+        let _ = writeln!(
+            page,
+            "\n{} change in {} more ways: -o json tells them",
+            counted(count, "tenant"),
+            grouped(more.len() as u64)
+        );
     }
     page.trim_end().to_owned()
 }
@@ -75,8 +100,7 @@ fn one(change: &Change, paint: &Paint) -> String {
         Kind::Loosened => ('~', "loosened", paint.looser),
         Kind::Changed => ('~', "changed", paint.other),
     };
-    let (what, off) = (noun(change.what), paint.off);
-    let mut text = format!("\n{colour}{sign} {what} {}{off}: {word}", change.name);
+    let mut text = format!("\n{colour}{sign} {}{}: {word}", subject(change), paint.off);
     if let Some(was) = &change.was {
         let _ = write!(text, ", was {was}");
     }
@@ -87,17 +111,31 @@ fn one(change: &Change, paint: &Paint) -> String {
     text
 }
 
-fn noun(what: What) -> &'static str {
-    match what {
+/// What a change is about, as `limit api` or `4,711 tenants (acme, b, c and 4,708 more)`.
+fn subject(change: &Change) -> String {
+    let noun = match change.what {
         What::Limit => "limit",
         What::EndpointCost => "endpoint cost",
         What::Order => "order of limits",
+        What::Plan => "plan",
+        What::Tenants if change.tenants.len() == 1 => "tenant",
+        What::Tenants => return several(&change.tenants),
+    };
+    format!("{noun} {}", plain(&change.name))
+}
+
+fn several(tenants: &[String]) -> String {
+    let shown: Vec<_> = tenants.iter().take(SHOWN_TENANTS).map(|id| plain(id)).collect();
+    let mut text = format!("{} ({}", counted(tenants.len() as u64, "tenant"), shown.join(", "));
+    if let Some(more) = tenants.len().checked_sub(SHOWN_TENANTS).filter(|more| *more > 0) {
+        let _ = write!(text, " and {} more", grouped(more as u64));
     }
+    text + ")"
 }
 
 fn field(detail: &Detail, paint: &Paint) -> String {
     let nothing = || "nothing".to_owned();
-    let mut text = format!("    {}: ", detail.field);
+    let mut text = format!("    {}: ", detail.limit.as_deref().unwrap_or(detail.field));
     text.push_str(&match (&detail.before, &detail.after) {
         (None, Some(only)) | (Some(only), None) if is_whole(detail) => only.clone(),
         (before, after) => {

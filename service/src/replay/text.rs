@@ -196,7 +196,8 @@ fn bar(count: u64, most: u64) -> char {
 }
 
 /// The text without control characters, which a terminal would obey.
-fn plain(text: &str) -> String {
+#[must_use]
+pub(crate) fn plain(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
