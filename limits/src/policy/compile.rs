@@ -174,9 +174,12 @@ impl Draft {
     fn counter(&mut self, file: &str, raw: &RawLimit, problems: &mut Problems) {
         let name = raw.was.as_ref().map_or(&raw.name, |was| &was.name);
         let here = place(file, name.at);
-        let Some(other) = self.counter_places.insert(name.value.clone(), here) else { return };
+        let Some(other) = self.counter_places.get(&name.value) else {
+            self.counter_places.insert(name.value.clone(), here);
+            return;
+        };
         // Two limits of one name were reported as that.
-        if self.limit_places.get(&raw.name.value).is_some_and(|place| *place == other) {
+        if self.limit_places.get(&raw.name.value).is_some_and(|place| place == other) {
             return;
         }
         let message = format!("the counters `{}` are those of the limit at {other}", name.value);

@@ -196,6 +196,10 @@ fn two_limits_have_no_counters_in_common() {
         assert_eq!((problems[0].code, problems[0].line), ("repeated_counter", line));
         assert!(problems[0].message.contains("a.yaml:2:"), "{}", problems[0]);
     }
+    let thrice = "rate_limits:".to_owned() + &"\n  a: { limit: 5, window: 1m }".repeat(3);
+    let problems = compile(&thrice).unwrap_err();
+    let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["repeated_limit"; 2], "told as what it is, and nothing else");
 }
 
 #[test]
