@@ -194,17 +194,9 @@ impl Verdict {
 
     /// The shadow limits that would have denied the request.
     pub fn would_deny(&self) -> impl Iterator<Item = &LimitVerdict> {
-        self.denying(Mode::Shadow)
+        self.limits.iter().filter(|limit| limit.mode == Mode::Shadow && !limit.allowed)
     }
 
-    /// The enforcing limits that deny the request.
-    pub fn denied_by(&self) -> impl Iterator<Item = &LimitVerdict> {
-        self.denying(Mode::Enforce)
-    }
-
-    fn denying(&self, mode: Mode) -> impl Iterator<Item = &LimitVerdict> {
-        self.limits.iter().filter(move |limit| limit.mode == mode && !limit.allowed)
-    }
 
     /// What the limit that bound the request says.
     #[must_use]

@@ -16,7 +16,8 @@ use prometheus_client::registry::{Metric, Registry};
 use sluicegate_limits::verdict::Verdict;
 
 use crate::call::{Decision, Door, Ending};
-use crate::store::{BreakerState, StoreError};
+use crate::store::StoreError;
+use crate::store::valkey::ValkeyNode;
 
 mod decisions;
 mod endings;
@@ -63,6 +64,8 @@ pub struct Metrics {
 pub struct StoreMetrics {
     took: Latency,
     errors: [Counter; StoreError::KINDS.len()],
+    batches: Counter,
+    batched_checks: Counter,
     breaker: Gauge,
     generations: Counter,
 }
@@ -168,6 +171,8 @@ impl StoreMetrics {
         Self {
             took,
             errors: StoreError::KINDS.map(|kind| errors.get_or_create_owned(&label("kind", kind))),
+            batches: add(r, &table::BATCHES, Counter::default()),
+            batched_checks: add(r, &table::BATCHED_CHECKS, Counter::default()),
             breaker: add(r, &table::BREAKER, Gauge::default()),
             generations: add(r, &table::GENERATIONS, Counter::default()),
         }
@@ -182,9 +187,11 @@ impl StoreMetrics {
         }
     }
 
-    /// Shows the breaker.
-    pub fn breaker(&self, state: BreakerState) {
-        self.breaker.set(state as i64);
+    /// Shows the shared store: its breaker now, and its calls since the start.
+    pub fn shared(&self, node: &ValkeyNode) {
+        self.breaker.set(node.breaker() as i64);
+        self.batches.inner().store(node.batches(), Relaxed);
+        self.batched_checks.inner().store(node.batched_checks(), Relaxed);
     }
 
     /// Counts that the store was found emptied.

@@ -190,7 +190,7 @@ impl Replica {
                     memory.sweep(clock::now());
                     metrics.memory(memory.len(), memory.overflowed());
                     if let Some(node) = &node {
-                        metrics.store.breaker(node.breaker());
+                        metrics.store.shared(node);
                     }
                 }
                 again = signals.next() => {

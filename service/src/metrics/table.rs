@@ -73,6 +73,10 @@ table! {
         "How long a call to the store took, waiting for its batch included.";
     STORE_ERRORS: "sluicegate_store_errors_total" Counter "calls" ["kind"],
         "Calls to the store that gave no answer, by kind.";
+    BATCHES: "sluicegate_store_batches_total" Counter "batches" [],
+        "Calls of the script, each a batch of checks that waited together, answered or not.";
+    BATCHED_CHECKS: "sluicegate_store_batched_checks_total" Counter "checks" [],
+        "Checks in those batches; divided by the batches, how many share a call.";
     BREAKER: "sluicegate_store_breaker_state" Gauge "none" [],
         "0: the store is used; 1: it is being probed; 2: it is left alone.";
     GENERATIONS: "sluicegate_store_generation_changes_total" Counter "changes" [],

@@ -54,8 +54,8 @@ pub struct ValkeyNode {
     settings: ValkeySettings,
     breaker: Arc<Breaker>,
     warned_of_eviction: AtomicBool,
-    calls: AtomicU64,
-    checks: AtomicU64,
+    batches: AtomicU64,
+    batched_checks: AtomicU64,
 }
 
 /// The way of one core to the server: a queue, and the task that empties it.
@@ -74,8 +74,8 @@ impl ValkeyNode {
             settings,
             breaker: Arc::default(),
             warned_of_eviction: AtomicBool::new(false),
-            calls: AtomicU64::new(0),
-            checks: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            batched_checks: AtomicU64::new(0),
         })
     }
 
@@ -85,21 +85,21 @@ impl ValkeyNode {
         self.breaker.state()
     }
 
-    /// Calls made since the start, answered or not.
+    /// Calls made since the start, answered or not: each is a batch of checks.
     #[must_use]
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Relaxed)
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Relaxed)
     }
 
     /// The checks in those calls.
     #[must_use]
-    pub fn checks(&self) -> u64 {
-        self.checks.load(Relaxed)
+    pub fn batched_checks(&self) -> u64 {
+        self.batched_checks.load(Relaxed)
     }
 
-    fn count_call(&self, checks: usize) {
-        self.calls.fetch_add(1, Relaxed);
-        self.checks.fetch_add(checks as u64, Relaxed);
+    fn count_batch(&self, checks: usize) {
+        self.batches.fetch_add(1, Relaxed);
+        self.batched_checks.fetch_add(checks as u64, Relaxed);
     }
 }
 

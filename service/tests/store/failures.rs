@@ -61,7 +61,7 @@ fn node(store: &Store) -> &ValkeyNode {
 
 /// The calls made so far, and the checks in them.
 fn counts(store: &Store) -> (u64, u64) {
-    (node(store).calls(), node(store).checks())
+    (node(store).batches(), node(store).batched_checks())
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Driver {
         let deadline = batch.iter().map(|job| job.deadline).max()?;
         let checks: Vec<&Check> = batch.iter().map(|job| &job.check).collect();
         let outcome = self.call(&checks, deadline).await;
-        self.node.count_call(batch.len());
+        self.node.count_batch(batch.len());
         match outcome {
             Ok(Answer::Decided { generation, checks, .. }) => {
                 for (job, decided) in batch.into_iter().zip(checks) {
