@@ -27,7 +27,7 @@ pub struct Key {
 pub struct Ask {
     /// The counter.
     pub key: Key,
-    /// Which limit the counter belongs to: a hash of the limit's name. Bounds keys per limit.
+    /// Which limit the counter belongs to: a hash of its counters' name. Bounds keys per limit.
     pub limit_id: u64,
     /// How many counters of this limit the embedded store may keep.
     pub max_keys: u64,

@@ -197,7 +197,6 @@ impl Verdict {
         self.limits.iter().filter(|limit| limit.mode == Mode::Shadow && !limit.allowed)
     }
 
-
     /// What the limit that bound the request says.
     #[must_use]
     pub fn binding_limit(&self) -> Option<&LimitVerdict> {

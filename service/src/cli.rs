@@ -20,7 +20,7 @@ mod test;
 pub enum Exit {
     /// Yes: served, good, allowed.
     Yes = 0,
-    /// A negative answer: the request is denied, a warning not accepted, no line replayed.
+    /// A negative answer, as [`Self::TABLE`] lists them.
     No = 1,
     /// The command line was not understood.
     Usage = 2,

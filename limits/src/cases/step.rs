@@ -111,7 +111,7 @@ fn expect(
     const WORDS: [(&str, bool); 2] = [("allow", true), ("deny", false)];
     let limits = |node, what, problems: &mut Problems| limits(node, what, context.policy, problems);
     let node = fields.take("expect");
-    let allowed = node.and_then(|node| read::word(node, "an answer", &WORDS, &[], problems));
+    let allowed = node.and_then(|node| read::word(node, "an answer", &WORDS, problems));
     let limit = fields.take("limit").and_then(|node| read::text(node, "`limit`", problems));
     if let Some(limit) = &limit {
         known(limit, context.policy, problems);

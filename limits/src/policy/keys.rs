@@ -245,8 +245,8 @@ pub const WAS_KEYS: &[Key] = &[
     Key::new("key", "the attributes that named them, place by place", ATTRIBUTES),
 ];
 
-/// Words of `accuracy` that a later version knows.
-pub(crate) const ACCURACIES_LATER: &[&str] = &["leased"];
+/// A word of `accuracy` that a later version knows.
+pub(crate) const ACCURACY_LATER: &str = "leased";
 
 impl Key {
     pub(crate) const fn new(name: &'static str, about: &'static str, form: Form) -> Self {

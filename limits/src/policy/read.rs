@@ -229,21 +229,16 @@ pub(crate) fn instant(
     instant
 }
 
-/// One of a few words. `later` are words that a coming version accepts.
+/// One of a few words.
 pub(crate) fn word<T: Copy>(
     node: Node<'_>,
     what: &str,
     words: &[(&'static str, T)],
-    later: &[&str],
     problems: &mut Problems,
 ) -> Option<Spanned<T>> {
     let Spanned { at, value } = text(node, what, problems)?;
     if let Some((_, found)) = words.iter().find(|(word, _)| *word == value) {
         return Some(Spanned { at, value: *found });
-    }
-    if later.contains(&value.as_str()) {
-        not_available(at, &value, problems);
-        return None;
     }
     let names = || words.iter().map(|(word, _)| *word);
     let help = match nearest(&value, names()) {
@@ -255,7 +250,7 @@ pub(crate) fn word<T: Copy>(
 }
 
 /// Reports a part of the language that comes later.
-fn not_available(at: At, word: &str, problems: &mut Problems) {
+pub(crate) fn not_available(at: At, word: &str, problems: &mut Problems) {
     problems.error(
         at,
         code::NOT_AVAILABLE,

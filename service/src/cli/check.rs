@@ -78,7 +78,7 @@ pub(super) fn run(check: &Check) -> Exit {
 }
 
 /// What the settings say. Their secrets belong to the machine that serves.
-fn settings_without_secrets(file: &Path) -> Result<Settings, SettingsError> {
+pub(super) fn settings_without_secrets(file: &Path) -> Result<Settings, SettingsError> {
     let memory = Some("memory".to_owned());
     settings::load(&Overrides {
         file: Some(file.to_owned()),
@@ -109,10 +109,19 @@ pub(super) fn show(sources: &Sources, errors: &[Problem], warnings: &[Problem]) 
     let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     let real = errors.iter().filter(|p| p.severity == Severity::Error).count();
     if real > 0 {
-        complain(&format_args!(
-            "{}; nothing is changed by a file with errors",
-            count(real, "error")
-        ));
+        complain(&count(real, "error"));
+    }
+}
+
+/// Compiles limits, or prints what is wrong with them.
+pub(super) fn policy(paths: &[PathBuf]) -> Option<Policy> {
+    let sources = Sources::read(paths);
+    match sources.compile() {
+        Ok(compiled) => Some(compiled.policy),
+        Err(problems) => {
+            show(&sources, &problems, &[]);
+            None
+        }
     }
 }
 

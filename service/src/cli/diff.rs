@@ -2,15 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use sluicegate_limits::diff::{Change, Detail, Difference, Effect, Kind, What, diff};
-use sluicegate_limits::policy::Policy;
 use sluicegate_limits::time::Timestamp;
 
 use super::{Exit, Output, check, print};
-use crate::reload::Sources;
 use crate::replay::text::{counted, grouped, plain};
 use crate::{clock, instant};
 
@@ -41,7 +39,8 @@ struct Paint {
 }
 
 pub(super) fn run(command: &Diff) -> Exit {
-    let (Some(old), Some(new)) = (compile(&command.old), compile(&command.new)) else {
+    let policy = |path: &PathBuf| check::policy(std::slice::from_ref(path));
+    let (Some(old), Some(new)) = (policy(&command.old), policy(&command.new)) else {
         return Exit::Configuration;
     };
     let difference = diff(&old, &new, command.at.unwrap_or_else(clock::now));
@@ -54,18 +53,6 @@ pub(super) fn run(command: &Diff) -> Exit {
 
 fn parse_instant(text: &str) -> Result<Timestamp, String> {
     instant::parse(text).map_err(|error| error.to_string())
-}
-
-/// Compiles limits, or prints what is wrong with them.
-fn compile(path: &Path) -> Option<Policy> {
-    let sources = Sources::read(&[path.to_owned()]);
-    match sources.compile() {
-        Ok(compiled) => Some(compiled.policy),
-        Err(problems) => {
-            check::show(&sources, &problems, &[]);
-            None
-        }
-    }
 }
 
 /// The page, without a line end.

@@ -18,7 +18,6 @@ use sluicegate_proto::v1::{
 
 use super::{Exit, Output, check, complain, print};
 use crate::clock;
-use crate::reload::Sources;
 
 /// How long a running service may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -63,14 +62,7 @@ pub(super) fn run(explain: &Explain) -> Exit {
 }
 
 fn offline(command: &Explain, request: &Request) -> Exit {
-    let sources = Sources::read(&command.limits);
-    let policy = match sources.compile() {
-        Ok(compiled) => compiled.policy,
-        Err(problems) => {
-            check::show(&sources, &problems, &[]);
-            return Exit::Configuration;
-        }
-    };
+    let Some(policy) = check::policy(&command.limits) else { return Exit::Configuration };
     let answer = explain(&policy, &request.attributes, request.cost, clock::now());
     show(command, &answer)
 }

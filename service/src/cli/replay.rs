@@ -10,10 +10,9 @@ use sluicegate_limits::policy::Policy;
 use sluicegate_limits::time::Micros;
 
 use super::{Exit, Output, check, complain, print};
-use crate::reload::Sources;
 use crate::replay::report::Report;
 use crate::replay::{self, Format, Plan, html, mapping, text};
-use crate::settings::{self, Overrides, Unmatched};
+use crate::settings::Unmatched;
 
 /// How much of a log is looked at to find its format.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -116,24 +115,14 @@ fn replay(command: &Replay) -> Result<Report, Failed> {
 /// What the settings say of attributes, and of requests that no limit applies to.
 fn of_settings(file: Option<&Path>) -> Result<(mapping::Names, Unmatched), Failed> {
     let Some(file) = file else { return Ok((mapping::Names::new(), Unmatched::Allow)) };
-    // The store is not asked, so its secrets need not be here.
-    let overrides = Overrides {
-        file: Some(file.to_owned()),
-        store: Some("memory".to_owned()),
-        ..Overrides::default()
-    };
-    let settings = settings::load(&overrides)
+    let settings = check::settings_without_secrets(file)
         .map_err(|error| Failed { exit: Exit::Configuration, message: Some(error.to_string()) })?;
     Ok((mapping::of_settings(&settings.attributes), settings.unmatched))
 }
 
 /// Compiles limits, or prints what is wrong with them.
 fn compile(paths: &[PathBuf]) -> Result<Policy, Failed> {
-    let sources = Sources::read(paths);
-    sources.compile().map(|compiled| compiled.policy).map_err(|problems| {
-        check::show(&sources, &problems, &[]);
-        Failed { exit: Exit::Configuration, message: None }
-    })
+    check::policy(paths).ok_or(Failed { exit: Exit::Configuration, message: None })
 }
 
 /// The log, and its length where that is known.

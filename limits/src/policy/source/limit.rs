@@ -2,7 +2,7 @@
 
 use super::quota::{self, RawQuota};
 use crate::policy::keys::{
-    ACCURACIES_LATER, LIMIT_KEYS, MAX_DESCRIPTION_BYTES, MAX_KEY_ATTRIBUTES, MAX_MAX_KEYS,
+    ACCURACY_LATER, LIMIT_KEYS, MAX_DESCRIPTION_BYTES, MAX_KEY_ATTRIBUTES, MAX_MAX_KEYS,
     MAX_PATTERNS, PENALTY_KEYS, WAS_KEYS,
 };
 use crate::policy::kinds::{Accuracy, Algorithm, Mode, OnStoreFailure, Penalty};
@@ -86,17 +86,10 @@ pub(super) fn read(
         quota: quota::read(&mut fields, problems),
         hold: time(&mut fields, "hold", (MIN_HOLD, MAX_HOLD), problems),
         cost: fields.take("cost").and_then(|node| cost(node, problems)),
-        mode: word(&mut fields, "mode", &Mode::WORDS, &[], problems).unwrap_or_default(),
+        mode: word(&mut fields, "mode", &Mode::WORDS, problems).unwrap_or_default(),
         penalty: fields.take("penalty").and_then(|node| penalty(node, problems)),
-        on_store_failure: word(
-            &mut fields,
-            "on_store_failure",
-            &OnStoreFailure::WORDS,
-            &[],
-            problems,
-        ),
-        accuracy: word(&mut fields, "accuracy", &Accuracy::WORDS, ACCURACIES_LATER, problems)
-            .unwrap_or_default(),
+        on_store_failure: word(&mut fields, "on_store_failure", &OnStoreFailure::WORDS, problems),
+        accuracy: accuracy(&mut fields, problems).unwrap_or_default(),
         max_keys: number(&mut fields, "max_keys", (1, MAX_MAX_KEYS), problems).map(|n| n.value),
         reason: fields.take("reason").and_then(|node| read::text(node, "`reason`", problems)),
         was: fields.take("was").and_then(|node| was(node, problems)),
@@ -110,7 +103,7 @@ fn algorithm(fields: &mut Fields<'_>, problems: &mut Problems) -> Algorithm {
     let word = match fields.take("algorithm") {
         None => Some(Algorithm::default()),
         Some(node) => {
-            let word = read::word(node, "a word for `algorithm`", &Algorithm::WORDS, &[], problems);
+            let word = read::word(node, "a word for `algorithm`", &Algorithm::WORDS, problems);
             word.map(|word| word.value)
         }
     };
@@ -119,6 +112,17 @@ fn algorithm(fields: &mut Fields<'_>, problems: &mut Problems) -> Algorithm {
         fields.suit(algorithm, problems);
     }
     word.unwrap_or_default()
+}
+
+fn accuracy(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Accuracy> {
+    let node = fields.take("accuracy")?;
+    if let Value::Scalar { text, .. } = &node.value
+        && text == ACCURACY_LATER
+    {
+        read::not_available(node.at, ACCURACY_LATER, problems);
+        return None;
+    }
+    read::word(node, "a word for `accuracy`", &Accuracy::WORDS, problems).map(|word| word.value)
 }
 
 fn limit_name(name: &Spanned<String>, problems: &mut Problems) {
@@ -156,11 +160,10 @@ pub(super) fn word<T: Copy>(
     fields: &mut Fields<'_>,
     key: &str,
     words: &[(&'static str, T)],
-    later: &[&str],
     problems: &mut Problems,
 ) -> Option<T> {
     let what = format!("a word for `{key}`");
-    read::word(fields.take(key)?, &what, words, later, problems).map(|word| word.value)
+    read::word(fields.take(key)?, &what, words, problems).map(|word| word.value)
 }
 
 fn number(

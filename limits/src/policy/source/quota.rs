@@ -20,7 +20,7 @@ pub(crate) struct RawQuota {
 }
 
 pub(super) fn read(fields: &mut Fields<'_>, problems: &mut Problems) -> RawQuota {
-    let period = word(fields, "period", &Period::WORDS, &[], problems);
+    let period = word(fields, "period", &Period::WORDS, problems);
     let zone = fields.take("timezone").and_then(|node| zone(node, problems));
     let starts_on = fields.take("starts_on").map(|node| starts_on(node, period, problems));
     let alerts = fields.take("alert_at");
