@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
-use crate::counter::Counter;
+use crate::counter::{Counter, Rate, Terms};
 use crate::decide::{Ask, Check, Key, Outcome, Record, Stale, decide, decide_asks};
 use crate::time::{Micros, Timestamp};
 use locked::{Locked, One};
@@ -28,7 +28,7 @@ const OVERFLOW_SLOTS: u64 = 1_024;
 /// Counters in this process, safe to share between threads.
 pub struct Memory {
     shards: Box<[Mutex<Shard>]>,
-    overflow: Mutex<Slots>,
+    overflow: Mutex<Overflow>,
     max_counters: usize,
     counters: AtomicUsize,
     /// Records of reservations, at most as many as counters.
@@ -50,12 +50,22 @@ struct Shard {
 }
 
 type Slots = Map<Slot>;
+type Overflow = Map<Shared>;
 type Map<T> = HashMap<u128, T, BuildHasherDefault<Uniform>>;
 
 struct Slot {
     counter: Counter,
     /// How many counters of the same limit live.
     family: Arc<AtomicU64>,
+}
+
+/// An overflow counter.
+#[derive(Default)]
+struct Shared {
+    counter: Counter,
+    /// The slowest rate of the keys that used it since it was fresh. Plans and tenants have rates
+    /// of their own, and a faster one would bring back what a slower key took.
+    slowest: Option<Rate>,
 }
 
 /// Keys are hashes already.
@@ -247,12 +257,11 @@ impl Memory {
             }
             self.overflowed.fetch_add(1, Relaxed);
             let overflow = locked.overflow.get_or_insert_with(|| self.overflow.lock());
-            let slot = || Slot { counter: Counter::default(), family };
-            overflow.entry(number(shared)).or_insert_with(slot);
+            let terms = overflow.entry(number(shared)).or_default().terms(ask.terms, &clock);
             self.overflow_counters.store(overflow.len(), Relaxed);
             locked.shared.push(shared);
             if let Some(ask) = routed.get_or_insert_with(|| check.clone()).asks.get_mut(index) {
-                ask.key = shared;
+                (ask.key, ask.terms) = (shared, terms);
             }
         }
         routed
@@ -314,6 +323,17 @@ impl Memory {
             shard.records.remove(&number(id));
             self.records.fetch_sub(1, Relaxed);
         }
+    }
+}
+
+impl Shared {
+    /// The terms of an ask, no faster than those of any key that may have tokens in here.
+    fn terms(&mut self, terms: Terms, clock: impl Fn() -> Timestamp) -> Terms {
+        let Terms::TokenBucket { rate, .. } = terms else { return terms };
+        let before = self.slowest.filter(|_| self.counter.fresh_at() > clock());
+        let slowest = before.filter(|before| before.is_slower_than(&rate)).unwrap_or(rate);
+        self.slowest = Some(slowest);
+        terms.at_rate(slowest)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is asked of one counter: the arithmetic and the operation, and how long a caller waits.
 
+use super::token_bucket;
 use crate::time::{Micros, Timestamp, Tokens};
 
 /// A refill rate as whole ticks: `tokens` every `ticks` ticks, in lowest terms.
@@ -107,7 +108,29 @@ pub enum Op {
     Strike,
 }
 
+impl Rate {
+    /// Whether fewer tokens come back in the same time.
+    pub(crate) fn is_slower_than(&self, other: &Self) -> bool {
+        let scaled = |one: &Self, other: &Self| {
+            u128::from(one.tokens) * u128::from(other.ticks) * u128::from(other.tick.get())
+        };
+        scaled(self, other) < scaled(other, self)
+    }
+}
+
 impl Terms {
+    /// A bucket that refills at another rate, with as much of its burst as that brings back in
+    /// 100 years; every other algorithm as it is.
+    pub(crate) fn at_rate(self, rate: Rate) -> Self {
+        match self {
+            Self::TokenBucket { burst, .. } => {
+                let most = Tokens::new(token_bucket::most_taken(&rate));
+                Self::TokenBucket { rate, burst: burst.min(most) }
+            }
+            other => other,
+        }
+    }
+
     /// The tokens that a fresh counter lets through at once; of a penalty, the strikes that block.
     #[must_use]
     pub const fn capacity(&self) -> Tokens {

@@ -144,7 +144,7 @@ impl TokenBucket {
 }
 
 /// The tokens that come back in 100 years, at most 2^52.
-fn most_taken(rate: &Rate) -> u64 {
+pub(super) fn most_taken(rate: &Rate) -> u64 {
     let ticks = LONGEST_REFILL / rate.tick.get();
     let (periods, rest) = (ticks / rate.ticks, ticks % rate.ticks);
     if periods > MOST / rate.tokens {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use super::{Shard, Slots, number, shard_of};
+use super::{Overflow, Shard, number, shard_of};
 use crate::counter::Counter;
 use crate::decide::{Ask, Counters, Key, Record};
 
@@ -14,7 +14,7 @@ use crate::decide::{Ask, Counters, Key, Record};
 pub(super) struct Locked<'a> {
     pub(super) shards: SmallVec<[(usize, MutexGuard<'a, Shard>); 4]>,
     /// Locked where a key is new.
-    pub(super) overflow: Option<MutexGuard<'a, Slots>>,
+    pub(super) overflow: Option<MutexGuard<'a, Overflow>>,
     /// The overflow keys that this check uses.
     pub(super) shared: Vec<Key>,
     /// Stands in for a counter of a shard that was not locked; `lock` leaves none out.
@@ -43,17 +43,20 @@ impl Locked<'_> {
 impl Counters for Locked<'_> {
     fn counter(&mut self, ask: &Ask) -> &mut Counter {
         let number = number(ask.key);
-        let slot = match &mut self.overflow {
-            Some(overflow) if self.shared.contains(&ask.key) => overflow.get_mut(&number),
+        let counter = match &mut self.overflow {
+            Some(overflow) if self.shared.contains(&ask.key) => {
+                overflow.get_mut(&number).map(|shared| &mut shared.counter)
+            }
             _ => {
                 // As `shard` does, which borrows all of `self`.
                 let wanted = shard_of(ask.key);
                 let mut shards = self.shards.iter_mut();
                 let shard = shards.find(|(number, _)| *number == wanted);
-                shard.and_then(|(_, shard)| shard.slots.get_mut(&number))
+                let slot = shard.and_then(|(_, shard)| shard.slots.get_mut(&number));
+                slot.map(|slot| &mut slot.counter)
             }
         };
-        slot.map_or(&mut self.spare, |slot| &mut slot.counter)
+        counter.unwrap_or(&mut self.spare)
     }
 
     fn record(&mut self, id: &Key) -> Option<&mut Option<Record>> {

@@ -1,7 +1,7 @@
 //! The store in the process alone: its bounds, and that threads share it.
 
 use super::*;
-use crate::counter::{Op, Terms, Wait};
+use crate::counter::{Op, Rate, Terms, Wait};
 use crate::decide::SETTLE_GRACE;
 use crate::time::Tokens;
 
@@ -54,6 +54,33 @@ fn a_key_stays_on_its_overflow_counter_until_that_is_fresh() {
     assert!(!passes(&memory, 2, 10, 1_000_000), "it would have begun anew");
     assert!(passes(&memory, 2, 10, 1_500_000));
     assert_eq!(memory.len(), 1);
+}
+
+#[test]
+fn keys_that_share_a_bucket_refill_no_faster_than_the_slowest_of_them() {
+    let memory = Memory::new(0);
+    let shared = ask(1, 10).key.hash;
+    let bucket = |key: u8, tokens: u64| {
+        let mut hash = shared;
+        hash[0] = key;
+        let rate = Rate { tick: Micros::SECOND, tokens, ticks: 1 };
+        let key = Key { partition: 0, hash };
+        Ask { key, terms: Terms::TokenBucket { rate, burst: Tokens::new(10) }, ..ask(1, 10) }
+    };
+    let passed = |ask: Ask, second: u64| {
+        let now = Timestamp::new(second * 1_000_000);
+        (0..20).filter(|_| memory.decide(&[ask].into(), now).unwrap().allowed).count()
+    };
+    let (slow, fast) = (bucket(1, 1), bucket(2, 5));
+    assert_eq!(passed(slow, 100), 10);
+    assert_eq!(passed(fast, 101), 1, "what the slow one took comes back slowly");
+    assert_eq!(passed(slow, 103), 2);
+    assert_eq!(passed(slow, 104), 1);
+    assert_eq!(passed(fast, 113), 9);
+    assert_eq!(passed(fast, 114), 1, "the slow one may still have tokens in it");
+    assert_eq!(passed(fast, 124), 10, "it is fresh");
+    assert_eq!(passed(fast, 125), 5);
+    assert_eq!((passed(slow, 125), passed(fast, 126)), (0, 1), "one that looks counts too");
 }
 
 #[test]
