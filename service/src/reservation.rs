@@ -1,15 +1,18 @@
 //! What a caller keeps of a reservation or a hold: a token that says what was set aside, where,
 //! and until when, so that any replica can settle, extend or release it and none has to remember.
 //!
-//! A token is base64url text: a version, the numbers below, and a MAC under a key of its own that
-//! is derived from the key secret. It names counters by their hashes; no value of a request is in
-//! it. Whoever has it may end the reservation, as with any handle; nobody can make one.
+//! A token is base64url text: a version, an id, the numbers below, and a MAC. It names counters by
+//! their hashes; no value of a request is in it. The numbers are enciphered, since its caller may
+//! not be one who learns how many limits apply and what they let pass. Both keys are derived from
+//! the key secret. Whoever has a token may end the reservation, as with any handle; nobody can make
+//! one.
 
 use std::fmt;
+use std::hash::Hasher;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use siphasher::sip128::SipHasher24;
+use siphasher::sip128::{Hasher128, SipHasher24};
 use sluicegate_limits::charge::derive;
 use sluicegate_limits::decide::Key;
 use sluicegate_limits::time::{Timestamp, Tokens};
@@ -21,10 +24,13 @@ pub const MAX_HELD: usize = 48;
 /// The most characters of a token.
 pub const MAX_TOKEN_CHARS: usize = 4_096;
 
-/// Keeps this use of the secret apart from every other one.
+/// Keep these uses of the secret apart from every other one.
 const LABEL: &str = "sluicegate reservation token v1";
+const CIPHER_LABEL: &str = "sluicegate reservation cipher v1";
 const VERSION: u8 = 1;
-const MAC_BYTES: usize = 16;
+/// The version and the id, which are not enciphered.
+const CLEAR_BYTES: usize = 17;
+const BLOCK_BYTES: usize = 16;
 
 /// The charge is the cost that the request stated, or that of its endpoint.
 const STATED: u8 = 1;
@@ -79,7 +85,10 @@ pub struct OwnNumbers {
 
 /// Makes tokens, and knows its own.
 #[derive(Clone)]
-pub struct Seal(SipHasher24);
+pub struct Seal {
+    mac: SipHasher24,
+    cipher: SipHasher24,
+}
 
 /// A token was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +103,15 @@ impl Seal {
     /// All replicas that share the secret know each other's tokens.
     #[must_use]
     pub fn new(secret: &Secret) -> Self {
-        Self(derive(LABEL, secret.expose()))
+        let [mac, cipher] = [LABEL, CIPHER_LABEL].map(|label| derive(label, secret.expose()));
+        Self { mac, cipher }
     }
 
     /// The token of a reservation; of more than [`MAX_HELD`] counters it keeps the first.
     #[must_use]
     pub fn token(&self, reservation: &Reservation) -> String {
         let mut bytes = reservation.encode();
+        self.encipher(&mut bytes);
         bytes.extend(self.mac(&bytes));
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -113,17 +124,31 @@ impl Seal {
         if token.len() > MAX_TOKEN_CHARS {
             return Err(InvalidToken::TooLong);
         }
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| InvalidToken::Unknown)?;
-        let (said, mac) = bytes.split_last_chunk().ok_or(InvalidToken::Unknown)?;
+        let mut bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| InvalidToken::Unknown)?;
+        let (said, mac) = bytes.split_last_chunk_mut().ok_or(InvalidToken::Unknown)?;
         // One comparison of a whole number: it takes equally long wherever they differ.
         if u128::from_le_bytes(*mac) != u128::from_le_bytes(self.mac(said)) {
             return Err(InvalidToken::Unknown);
         }
+        self.encipher(said);
         Reservation::decode(said).ok_or(InvalidToken::Unknown)
     }
 
-    fn mac(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
-        self.0.hash(bytes).as_bytes()
+    fn mac(&self, bytes: &[u8]) -> [u8; BLOCK_BYTES] {
+        self.mac.hash(bytes).as_bytes()
+    }
+
+    /// Enciphers, or deciphers, what follows the id: a pseudorandom function in counter mode. No
+    /// two reservations have one id, so no two have one stream.
+    fn encipher(&self, bytes: &mut [u8]) {
+        let Some((clear, rest)) = bytes.split_at_mut_checked(CLEAR_BYTES) else { return };
+        for (number, block) in (0_u64..).zip(rest.chunks_mut(BLOCK_BYTES)) {
+            let mut hasher = self.cipher;
+            hasher.write(clear);
+            hasher.write(&number.to_le_bytes());
+            let stream = hasher.finish128().as_bytes();
+            block.iter_mut().zip(stream).for_each(|(byte, key)| *byte ^= key);
+        }
     }
 }
 
@@ -271,6 +296,33 @@ mod tests {
         assert!(token.len() <= MAX_TOKEN_CHARS);
         most.held.truncate(MAX_HELD);
         assert_eq!(seal(1).open(&token), Ok(most));
+    }
+
+    #[test]
+    fn a_token_shows_nothing_but_its_id() {
+        let mut random = fastrand::Rng::new();
+        let reservation = any(&mut random, MAX_HELD);
+        let shown = |reservation: &Reservation| {
+            let token = seal(1).token(reservation);
+            URL_SAFE_NO_PAD.decode(token).unwrap()
+        };
+        let (one, clear) = (shown(&reservation), reservation.encode());
+        assert_eq!(one[..CLEAR_BYTES], clear[..CLEAR_BYTES]);
+        let equal = |a: &[u8], b: &[u8]| a.iter().zip(b).filter(|(a, b)| a == b).count();
+        let (hidden, plain) = (&one[CLEAR_BYTES..], &clear[CLEAR_BYTES..]);
+        // One byte in 256 is equal by chance: of some 2,000 bytes about 8.
+        assert!(equal(hidden, plain) < plain.len() / 32);
+        let other = Reservation { id: any(&mut random, 0).id, ..reservation.clone() };
+        assert!(equal(hidden, &shown(&other)[CLEAR_BYTES..]) < plain.len() / 32);
+        let zeros = Reservation { process: 0, granted: Timestamp::ZERO, held: Vec::new(), ..other };
+        let mut blocks: Vec<_> = vec![0; 4_096];
+        blocks.splice(..CLEAR_BYTES, zeros.encode()[..CLEAR_BYTES].iter().copied());
+        seal(1).encipher(&mut blocks);
+        let mut blocks: Vec<_> = blocks[CLEAR_BYTES..].chunks(BLOCK_BYTES).collect();
+        let count = blocks.len();
+        blocks.sort_unstable();
+        blocks.dedup();
+        assert_eq!(blocks.len(), count, "no block of the stream is another");
     }
 
     #[test]
