@@ -72,8 +72,11 @@ pub struct LimitExplanation {
     /// What people wrote about a tenant's number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_why: Option<String>,
-    /// The length of its window.
+    /// The length of its window; of a quota the longest that its period may be.
     pub window_ms: u64,
+    /// The periods of a quota, for people: "month from day 15 in Europe/Madrid".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period: Option<String>,
     /// How it counts.
     pub algorithm: Cow<'static, str>,
     /// What a denial does.
@@ -212,6 +215,7 @@ impl LimitExplanation {
             until: until.map(instant_text),
             layer_why: layer_why.map(ToOwned::to_owned),
             window_ms: limit.window.to_millis_up(),
+            period: limit.calendar.as_ref().map(ToString::to_string),
             algorithm: limit.algorithm.as_str().into(),
             mode: limit.mode.as_str().into(),
             on_store_failure: limit.on_store_failure.map(|rule| rule.as_str().into()),

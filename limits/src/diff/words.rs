@@ -44,8 +44,10 @@ pub(super) fn numbers(limit: &Limit, numbers: &Numbers) -> String {
         Algorithm::Concurrency => {
             return format!("{amount} at a time, held for {}", window_text(limit.hold));
         }
-        Algorithm::Calendar => quota(limit, &amount),
-        _ => format!("{amount} per {}", window_text(limit.window)),
+        _ => match &limit.calendar {
+            Some(calendar) => format!("{amount} per {calendar}"),
+            None => format!("{amount} per {}", window_text(limit.window)),
+        },
     };
     if let Some(burst) = numbers.burst {
         let _ = write!(text, ", burst {}", amount_text(burst.get()));
@@ -54,18 +56,6 @@ pub(super) fn numbers(limit: &Limit, numbers: &Numbers) -> String {
         let _ = write!(text, ", {}", limit.algorithm.as_str());
     }
     text
-}
-
-fn quota(limit: &Limit, amount: &str) -> String {
-    let Some(calendar) = &limit.calendar else { return amount.to_owned() };
-    let starts = calendar.starts_on();
-    format!(
-        "{amount} per {} from {:02}-{:02} in {}",
-        calendar.period.as_str(),
-        starts.month,
-        starts.day,
-        calendar.zone()
-    )
 }
 
 /// The patterns of `match`; `None` where it is about every request.

@@ -69,10 +69,12 @@ impl LimitExplanation {
     fn applying(&self, binds: bool) -> Branch {
         let Self { name, limit, algorithm, mode, .. } = self;
         let time = window_text(Micros::new(self.window_ms.saturating_mul(1_000)));
-        let numbers = if *algorithm == Algorithm::Concurrency.as_str() {
-            format!("{limit} at a time, each for at most {time}")
-        } else {
-            format!("{limit} in {time}")
+        let numbers = match &self.period {
+            Some(period) => format!("{limit} per {period}"),
+            None if *algorithm == Algorithm::Concurrency.as_str() => {
+                format!("{limit} at a time, each for at most {time}")
+            }
+            None => format!("{limit} in {time}"),
         };
         let binds = if binds { ", binds" } else { "" };
         let title = format!("{name}: {numbers}, {algorithm}, {mode}{binds}");

@@ -4,6 +4,7 @@
 
 mod remembered;
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use jiff::civil::{Date, Weekday};
@@ -208,6 +209,20 @@ impl Calendar {
             // No midnight: the clock jumps over it.
             AmbiguousOffset::Gap { before, .. } => self.change(at(before)?),
         }
+    }
+}
+
+impl fmt::Display for Calendar {
+    /// Its periods for people: "month from day 15 in Europe/Madrid".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StartsOn { month, day } = self.starts_on;
+        f.write_str(self.period.as_str())?;
+        match self.period {
+            _ if self.starts_on == StartsOn::default() => {}
+            Period::Year => write!(f, " from {month:02}-{day:02}")?,
+            _ => write!(f, " from day {day}")?,
+        }
+        write!(f, " in {}", self.zone())
     }
 }
 
