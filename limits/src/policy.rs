@@ -204,13 +204,14 @@ impl Policy {
     }
 
     /// The attributes that its limits speak of, repeated where several do.
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = &str> {
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
         self.limits.iter().flat_map(|limit| {
             let cost = match &limit.cost {
                 CostRule::Attribute(name) => Some(name),
                 CostRule::Endpoint | CostRule::Number(_) => None,
             };
-            limit.key.iter().chain(cost).map(String::as_str)
+            let when = limit.condition.iter().flat_map(Condition::attributes);
+            limit.key.iter().chain(cost).map(String::as_str).chain(when)
         })
     }
 }

@@ -99,6 +99,16 @@ fn every_case_file_passes() {
 }
 
 #[test]
+fn an_attribute_that_only_a_condition_speaks_of_may_be_given() {
+    let limits = "rate_limits: { a: { limit: 1, window: 1m, when: 'team == \"web\"' } }";
+    let policy = Policy::compile(&[file("a.yaml", limits)]).unwrap().policy;
+    let steps = "{ with: { team: ops }, expect: allow, applies: [] }
+                 { with: { team: web }, expect: allow, applies: [a] }";
+    let suite = Suite::read(&file("a.test.yaml", &case(steps)), Some(&policy)).unwrap();
+    assert!(suite.cases[0].run(&policy, &mut |_| {}).is_ok());
+}
+
+#[test]
 fn what_is_expected_is_compared() {
     let good = [
         "{ at: 0s, times: 3, expect: allow, remaining: 0 }

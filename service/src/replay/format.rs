@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use sluicegate_limits::policy::{KNOWN_ATTRIBUTES, Policy};
 
 use super::Entry;
+use super::lines::BYTE_ORDER_MARK;
 use super::mapping::{AT, COST, Mapping, Names, Source, Values};
 
 mod csv;
@@ -82,7 +83,8 @@ impl Format {
         if has(beginning, crate::record::TARGET.as_bytes()) {
             return Self::Records;
         }
-        match beginning.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        let text = beginning.strip_prefix(BYTE_ORDER_MARK).unwrap_or(beginning);
+        match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{') => Self::EnvoyJson,
             Some(b'[') => Self::EnvoyText,
             _ => Self::Csv,
@@ -93,7 +95,7 @@ impl Format {
     /// own names.
     fn names<'p>(self, policies: impl Iterator<Item = &'p Policy>) -> Names {
         let known = KNOWN_ATTRIBUTES.iter().map(|name| (*name).to_owned());
-        let used = policies.flat_map(Policy::limits).flat_map(|limit| limit.key.clone());
+        let used = policies.flat_map(Policy::attributes).map(ToOwned::to_owned);
         let mut names: Names =
             known.chain(used).map(|name| (name.clone(), Source::fields(&[&name]))).collect();
         // What the policy finds itself is no field.

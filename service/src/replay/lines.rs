@@ -4,6 +4,8 @@ use std::io::{self, BufRead};
 
 /// The longest line that is read, in bytes.
 pub(crate) const MAX_LINE_BYTES: usize = 256 * 1024;
+/// What some programs put before UTF-8 text; it is no part of the first line.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads lines into one buffer of bounded length.
 pub(super) struct Lines<R> {
@@ -74,7 +76,11 @@ impl<R: BufRead> Lines<R> {
             return Ok(None);
         }
         self.number += 1;
-        Ok(Some(if too_long { Line::TooLong } else { line(&self.line) }))
+        let text = match self.number {
+            1 => self.line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.line),
+            _ => &self.line,
+        };
+        Ok(Some(if too_long { Line::TooLong } else { line(text) }))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sluicegate_limits::attributes::Attributes;
+use sluicegate_limits::policy::condition::Condition;
 use sluicegate_limits::policy::{Limit, Policy, UNAUTHENTICATED};
 use sluicegate_limits::time::Timestamp;
 use sluicegate_limits::trial::Trial;
@@ -140,6 +141,16 @@ impl<'p> Side<'p> {
             if let Some(missing) = limit.key.iter().find(is_missing).filter(|_| sums.applied == 0) {
                 warnings.push(format!(
                     "limit `{}` applied to nothing: no line has its key attribute `{missing}`",
+                    limit.name
+                ));
+            }
+            // The plan may be that of the tenants' file.
+            let condition = limit.condition.iter().flat_map(Condition::attributes);
+            let unseen = |name: &&str| !reader.saw(name) && !["endpoint", "plan"].contains(name);
+            if let Some(missing) = condition.into_iter().find(unseen) {
+                warnings.push(format!(
+                    "limit `{}` has a condition on `{missing}`, which no line has: it holds or not \
+                     as for requests without it",
                     limit.name
                 ));
             }

@@ -60,6 +60,34 @@ fn json_access_logs_of_envoy_and_istio_are_read() {
 }
 
 #[test]
+fn what_a_condition_or_a_cost_speaks_of_is_read_and_a_missing_part_is_told() {
+    let world = World::new("conditions");
+    let line = |second: u32, team: &str| {
+        format!(
+            r#"{{"start_time":"2026-01-01T00:00:{second:02}Z","tenant_id":"a","team":"{team}",
+            "claims":{{"risk":1}},"rows":3}}"#
+        )
+        .replace('\n', "")
+    };
+    // A mark that some programs begin their files with is no part of the first line.
+    let log = format!("\u{feff}{}\n{}\n{}\n", line(0, "web"), line(1, "web"), line(2, "ops"));
+    world.file("log", log).file(
+        "new.yaml",
+        "rate_limits:\n  web: {key: tenant_id, limit: 4, window: 1h, cost: rows, \
+         when: 'team == \"web\"'}\n  \
+         risky: {key: tenant_id, limit: 1, window: 1h, when: 'claims.risk > 5'}\n  \
+         small: {key: tenant_id, limit: 9, window: 1h, when: 'request_size < 5'}\n",
+    );
+    let report = world.replay(&[]);
+    assert_eq!(report["log"]["format"], "envoy-json");
+    assert_eq!(applied(&report), [2, 0, 3]);
+    assert_eq!(report["policy"]["denied"], 1, "the second one costs three more of four");
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("limit `small` has a condition on `request_size`"), "{warnings}");
+    assert!(!warnings.contains("`web`") && !warnings.contains("`risky`"), "{warnings}");
+}
+
+#[test]
 fn the_text_format_of_envoy_is_read() {
     let world = World::new("envoy-text");
     let line = |second: u8, path: &str| {

@@ -86,7 +86,7 @@ fn cells<'t>(text: &'t [u8], ends: &'t [usize], count: usize) -> impl Iterator<I
 fn columns(header: &[&str], mapping: &mut Mapping) -> Result<Vec<Option<usize>>, String> {
     let mut slots = Vec::with_capacity(header.len());
     for (index, cell) in header.iter().enumerate() {
-        let name = cell.trim_start_matches('\u{feff}').trim_ascii();
+        let name = cell.trim_ascii();
         if header.iter().take(index).any(|other| *other == name) {
             return Err(format!("the header names `{name}` twice"));
         }
