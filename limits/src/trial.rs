@@ -9,8 +9,10 @@ use std::fmt;
 
 use crate::attributes::Attributes;
 use crate::charge::{Charge, Ending, Intent, KeySecret, ask_all, merge_all};
+use crate::counter::Op;
 use crate::decide::{Check, Key, Plain, Record, decide};
 use crate::policy::Policy;
+use crate::policy::units::MAX_HOLD;
 use crate::time::{Timestamp, Tokens};
 use crate::verdict::Verdict;
 
@@ -84,8 +86,8 @@ impl<'p> Trial<'p> {
         self.ask(at, attributes, cost, Intent::Check).map(|(verdict, _)| verdict)
     }
 
-    /// Decides a request that wants what `intent` says, and answers what it holds where it passes
-    /// and holds something.
+    /// Decides a request that wants what `intent` says. One that passes and asked for it gets what
+    /// it holds, which may be nothing.
     ///
     /// # Errors
     /// An instant before that of an earlier request; nothing happens then.
@@ -104,9 +106,19 @@ impl<'p> Trial<'p> {
         let replies = outcome.map(|outcome| outcome.replies).unwrap_or_default();
         let replies = merge_all(&charges, replies);
         let verdict = Verdict::of(&charges, &replies);
-        let ends = charges.into_iter().zip(&replies).map(|(charge, reply)| (charge, reply.end));
-        let parts: Vec<_> = ends.filter(|(_, end)| *end > Timestamp::ZERO).collect();
-        Ok((verdict, self.holds(parts)))
+        let wanted = matches!(intent, Intent::Hold { .. } | Intent::Reserve { .. });
+        if !wanted || !verdict.allowed {
+            return Ok((verdict, None));
+        }
+        let parts = charges.into_iter().zip(&replies).filter_map(|(charge, reply)| {
+            let holds = charge.asks(intent).any(|ask| matches!(ask.op, Op::Hold { .. }));
+            // A cost of nothing holds nothing; it can be settled for as long as any.
+            let idle = holds && charge.tokens == Tokens::ZERO && reply.allowed;
+            let end = if idle { at.after(MAX_HOLD) } else { reply.end };
+            (end > Timestamp::ZERO).then_some((charge, end))
+        });
+        let parts = parts.collect();
+        Ok((verdict, Some(self.holds(parts))))
     }
 
     /// Ends what a request holds, or moves its end. A repeat changes nothing and answers the same.
@@ -145,11 +157,11 @@ impl<'p> Trial<'p> {
         self.store.counters.len()
     }
 
-    fn holds(&mut self, parts: Vec<(Charge<'p>, Timestamp)>) -> Option<Held<'p>> {
-        let partition = parts.first()?.0.key.partition;
+    fn holds(&mut self, parts: Vec<(Charge<'p>, Timestamp)>) -> Held<'p> {
+        let partition = parts.first().map_or(0, |(charge, _)| charge.key.partition);
         self.held += 1;
         let hash = u128::from(self.held).to_le_bytes();
-        Some(Held { id: Key { partition, hash }, parts })
+        Held { id: Key { partition, hash }, parts }
     }
 
     fn come_to(&mut self, at: Timestamp) -> Result<(), TimeWentBack> {

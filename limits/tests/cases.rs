@@ -109,6 +109,17 @@ fn an_attribute_that_only_a_condition_speaks_of_may_be_given() {
 }
 
 #[test]
+fn what_holds_nothing_ends_as_it_does_at_a_service() {
+    let steps = "{ reserve: idle, cost: 0, expect: allow, limit: default, remaining: 3 }
+                 { at: 1s, settle: idle, actual: 2, expect: allow }
+                 { at: 1s, expect: allow, limit: default, remaining: 0 }
+                 { hold: free, with: { tenant_id: ~ }, expect: allow, applies: [] }
+                 { at: 2s, extend: free, expect: allow }
+                 { at: 2s, release: free, expect: allow }";
+    assert!(run(steps).is_ok(), "{:#?}", run(steps));
+}
+
+#[test]
 fn what_is_expected_is_compared() {
     let good = [
         "{ at: 0s, times: 3, expect: allow, remaining: 0 }
