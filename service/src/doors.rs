@@ -28,10 +28,10 @@ use crate::settings::{Listener, Settings, TrafficClass};
 use crate::telemetry::TraceParent;
 
 mod deadline;
+mod desk;
 mod ext_authz;
 mod grpc;
 mod health;
-mod held;
 mod http;
 mod problem;
 pub(crate) mod status;

@@ -110,6 +110,7 @@ impl Form {
         self.number(limit.max_keys);
         self.option(limit.reason.as_deref());
     }
+
     fn quota(&mut self, limit: &Limit) {
         self.number(u64::from(limit.calendar.is_some()));
         if let Some(calendar) = &limit.calendar {

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::explain::explain_verdict;
-use sluicegate_limits::time::Tokens;
-use sluicegate_limits::verdict::Reason;
 use sluicegate_proto::ext_authz::authorization_server::AuthorizationServer;
 use sluicegate_proto::v1::attribute::Value;
 use sluicegate_proto::v1::sluicegate_server::{Sluicegate, SluicegateServer};
@@ -23,10 +21,10 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 
+use super::desk::{Desk, Wanted};
 use super::ext_authz::{Definite, ExtAuthz};
 use super::health::HealthDoor;
-use super::held::Desk;
-use super::{Caller, Common, ReflectionError};
+use super::{Caller, Common, ReflectionError, cost};
 use crate::call::{Call, Door, Method};
 use crate::limiter::Limiter;
 use crate::reveal::Revealed;
@@ -78,15 +76,15 @@ impl Sluicegate for Native {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
-        let caller = self.caller(&request);
-        Ok(Response::new(self.answer(caller, request.into_inner(), Method::Check).await))
+        let desk = self.desk(&request);
+        Ok(Response::new(self.answer(desk, request.into_inner(), Method::Check).await))
     }
 
     async fn check_batch(
         &self,
         request: Request<CheckBatchRequest>,
     ) -> Result<Response<CheckBatchResponse>, Status> {
-        let caller = self.caller(&request);
+        let desk = self.desk(&request);
         let checks = request.into_inner().checks;
         if checks.len() > MAX_BATCH {
             let detail = format!("a batch has at most {MAX_BATCH} checks");
@@ -94,7 +92,7 @@ impl Sluicegate for Native {
         }
         // Asked in their order, so each check sees what those before it took, and together, so
         // that a shared store decides them in one call.
-        let asked = checks.into_iter().map(|check| self.answer(caller, check, Method::CheckBatch));
+        let asked = checks.into_iter().map(|check| self.answer(desk, check, Method::CheckBatch));
         let responses = join_all(asked).await;
         Ok(Response::new(CheckBatchResponse { responses }))
     }
@@ -103,8 +101,8 @@ impl Sluicegate for Native {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
-        let caller = self.caller(&request);
-        Ok(Response::new(self.answer(caller, request.into_inner(), Method::Peek).await))
+        let desk = self.desk(&request);
+        Ok(Response::new(self.answer(desk, request.into_inner(), Method::Peek).await))
     }
 
     async fn reserve(
@@ -146,35 +144,25 @@ impl Sluicegate for Native {
 }
 
 impl Native {
-    fn caller<T>(&self, request: &Request<T>) -> Caller {
-        Caller::new(&self.common.grpc, request.metadata().as_ref(), request.extensions())
-    }
-
     fn desk<T>(&self, request: &Request<T>) -> Desk<'_> {
         let (limiter, common) = (&self.limiter, &*self.common);
-        Desk { limiter, common, caller: self.caller(request), door: Door::Grpc }
+        let caller = Caller::new(&common.grpc, request.metadata().as_ref(), request.extensions());
+        Desk { limiter, common, caller, door: Door::Grpc }
     }
 
-    async fn answer(&self, caller: Caller, request: CheckRequest, method: Method) -> CheckResponse {
-        let refuse = |reason, detail| {
-            let call = Call { method, ..caller.unread(&self.common, Door::Grpc) };
-            encode::response(Revealed::of(&self.limiter.refuse(reason, &call)), detail)
-        };
-        if !caller.trusted {
-            return refuse(Reason::UntrustedCaller, String::new());
-        }
-        let call = decode(request).and_then(|(attributes, cost)| {
-            let call = caller.call(&self.common, Door::Grpc, attributes, cost)?;
-            Ok(Call { method, ..call })
-        });
-        let call = match call {
-            Ok(call) => call,
-            Err(detail) => return refuse(Reason::InvalidRequest, detail),
+    async fn answer(&self, desk: Desk<'_>, request: CheckRequest, method: Method) -> CheckResponse {
+        let wanted = || {
+            let (attributes, cost) = (facts(request.attributes)?, cost("cost", request.cost)?);
+            Ok(Wanted { attributes, cost, method })
         };
         if method == Method::Peek {
-            return self.explain(call).await;
+            return match desk.call(method, wanted) {
+                Ok(call) => self.explain(call).await,
+                Err((refused, detail)) => encode::response(Revealed::of(&refused), detail),
+            };
         }
-        encode::response(Revealed::of(&self.limiter.check(call).await), String::new())
+        let (decision, detail) = desk.decide(method, wanted).await;
+        encode::response(Revealed::of(&decision), detail)
     }
 
     /// What a check would answer, and why.
@@ -199,12 +187,7 @@ impl Native {
     }
 }
 
-/// Reads a request, or says what is wrong with it without repeating its values.
-fn decode(request: CheckRequest) -> Result<(Attributes, Option<Tokens>), String> {
-    Ok((facts(request.attributes)?, super::cost("cost", request.cost)?))
-}
-
-/// Reads the facts about a request.
+/// Reads the facts about a request, or says what is wrong with them without repeating values.
 fn facts(stated: Vec<v1::Attribute>) -> Result<Attributes, String> {
     let mut attributes = AttributesBuilder::new();
     for v1::Attribute { name, value } in stated {

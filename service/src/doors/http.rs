@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::LengthLimitError;
 use sluicegate_limits::verdict::Reason;
 
+use super::desk::{Desk, Wanted};
 use super::problem::{MEDIA_TYPE, Problem};
 use super::{Caller, Common};
-use crate::call::{Decision, Door};
+use crate::call::{self, Decision, Door};
 use crate::lifecycle::Phase;
 use crate::limiter::Limiter;
 use crate::reveal::Revealed;
@@ -49,33 +50,51 @@ pub(super) fn router(limiter: Limiter, common: Arc<Common>) -> Router {
 }
 
 async fn check(State(http): State<Http>, request: Request<Body>) -> Response {
-    let caller = Caller::new(&http.common.http, request.headers(), request.extensions());
-    if !caller.trusted {
-        let call = caller.unread(&http.common, Door::Http);
-        return refused(&http.limiter.refuse(Reason::UntrustedCaller, &call), None);
-    }
-    let body = match body(request, http.common.http.max_message_bytes).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let call = json::decode(&body)
-        .and_then(|(attributes, cost)| caller.call(&http.common, Door::Http, attributes, cost));
-    let call = match call {
-        Ok(call) => call,
-        Err(detail) => {
-            let call = caller.unread(&http.common, Door::Http);
-            return refused(&http.limiter.refuse(Reason::InvalidRequest, &call), Some(&detail));
+    http.decide(call::Method::Check, request, json::check, json::encode).await
+}
+
+impl Http {
+    async fn decide(
+        &self,
+        kind: call::Method,
+        request: Request<Body>,
+        read: fn(&[u8]) -> Result<Wanted, String>,
+        write: fn(Revealed<'_>) -> String,
+    ) -> Response {
+        match self.arrived(request).await {
+            Ok((caller, body)) => {
+                answer(&self.desk(caller).decide(kind, || read(&body)).await, write)
+            }
+            Err(response) => response,
         }
-    };
-    let decision = http.limiter.check(call).await;
-    match decision.verdict.reason {
-        // Nothing was decided: the caller should ask another replica.
-        Some(Reason::Overloaded) => refused(&decision, None),
-        _ => with_type("application/json", json::encode(Revealed::of(&decision))).into_response(),
+    }
+
+    /// Who asks, and what; of a caller that may not ask nothing is read.
+    async fn arrived(&self, request: Request<Body>) -> Result<(Caller, Bytes), Response> {
+        let listener = &self.common.http;
+        let caller = Caller::new(listener, request.headers(), request.extensions());
+        if !caller.trusted {
+            return Ok((caller, Bytes::new()));
+        }
+        Ok((caller, body(request, listener.max_message_bytes).await?))
+    }
+
+    fn desk(&self, caller: Caller) -> Desk<'_> {
+        Desk { limiter: &self.limiter, common: &self.common, caller, door: Door::Http }
     }
 }
 
-/// The body of a check, where it is one.
+/// A decision as an answer; what nobody decided is a problem: who may not ask, what cannot be read,
+/// and what another replica should be asked.
+fn answer((decision, detail): &(Decision, String), write: fn(Revealed<'_>) -> String) -> Response {
+    match decision.verdict.reason {
+        Some(Reason::Overloaded | Reason::UntrustedCaller) => refused(decision, None),
+        Some(Reason::InvalidRequest) if !detail.is_empty() => refused(decision, Some(detail)),
+        _ => with_type("application/json", write(Revealed::of(decision))).into_response(),
+    }
+}
+
+/// The body of a call, where it is one.
 async fn body(request: Request<Body>, max_bytes: usize) -> Result<Bytes, Response> {
     if request.method() != Method::POST {
         return Err(wrong_method("POST"));

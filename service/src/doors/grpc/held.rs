@@ -8,7 +8,7 @@ use sluicegate_proto::v1::{
 };
 
 use super::super::cost;
-use super::super::held::{Desk, Named, Wanted, actual, lasting};
+use super::super::desk::{Desk, Named, Wanted, actual, lasting};
 use super::{encode, facts};
 use crate::call::{Ending, Method};
 use crate::reveal::Revealed;
@@ -20,7 +20,7 @@ pub(super) async fn reserve(desk: Desk<'_>, request: ReserveRequest) -> ReserveR
         Ok(Wanted { attributes, cost, method: Method::Reserve { lasting } })
     };
     let kind = Method::Reserve { lasting: Micros::ZERO };
-    let (decision, detail) = &desk.begin(kind, wanted).await;
+    let (decision, detail) = &desk.decide(kind, wanted).await;
     let decision = Revealed::of(decision);
     let (reservation, lasts) = granted(decision);
     let decision = Some(encode::response(decision, detail.clone()));
@@ -34,7 +34,7 @@ pub(super) async fn hold(desk: Desk<'_>, request: HoldRequest) -> HoldResponse {
         Ok(Wanted { attributes, cost, method: Method::Hold { lasting } })
     };
     let kind = Method::Hold { lasting: Micros::ZERO };
-    let (decision, detail) = &desk.begin(kind, wanted).await;
+    let (decision, detail) = &desk.decide(kind, wanted).await;
     let decision = Revealed::of(decision);
     let (hold, lasts) = granted(decision);
     HoldResponse { decision: Some(encode::response(decision, detail.clone())), hold, lasts }

@@ -11,6 +11,9 @@ use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::LimitVerdict;
 use uuid::Uuid;
 
+use super::super::cost;
+use super::super::desk::Wanted;
+use crate::call::Method;
 use crate::reveal::Revealed;
 
 pub(super) mod held;
@@ -57,10 +60,9 @@ struct OneLimit<'a> {
     retry_after_ms: Option<Option<u64>>,
 }
 
-/// Reads a request, or says what is wrong with it without repeating its values.
-pub(super) fn decode(body: &[u8]) -> Result<(Attributes, Option<Tokens>), String> {
-    let question: Question = read(body)?;
-    Ok((question.attributes.0, super::super::cost("cost", question.cost)?))
+pub(super) fn check(body: &[u8]) -> Result<Wanted, String> {
+    let Question { attributes: Stated(attributes), cost: stated } = read(body)?;
+    Ok(Wanted { attributes, cost: cost("cost", stated)?, method: Method::Check })
 }
 
 /// Reads an object, or says what is wrong with it without repeating its values.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::super::cost;
-use super::super::super::held::{Named, Wanted, actual, lasting};
+use super::super::super::desk::{Named, Wanted, actual, lasting};
 use super::{Answer, OneLimit, Stated, answer, one_limit, read, text};
 use crate::call::{Ending, Method};
 use crate::reveal::Revealed;

@@ -1,4 +1,4 @@
-//! What the native and the JSON door do alike for what is held: they begin it, and they end it.
+//! What the native and the JSON door do alike: who may ask, what cannot be read, and the decision.
 
 use sluicegate_limits::attributes::Attributes;
 use sluicegate_limits::policy::units::{MAX_HOLD, MIN_HOLD};
@@ -18,7 +18,7 @@ pub(super) struct Desk<'a> {
     pub(super) door: Door,
 }
 
-/// A request that something should be held for.
+/// A request to decide.
 pub(super) struct Wanted {
     pub(super) attributes: Attributes,
     pub(super) cost: Option<Tokens>,
@@ -32,23 +32,33 @@ pub(super) struct Named {
 }
 
 impl Desk<'_> {
-    /// Decides what a caller wants to begin; also answers what is wrong with it, which is empty
-    /// where nothing is. `kind` is the method where nothing could be read.
-    pub(super) async fn begin(
+    /// The call that a caller wants decided, or its refusal and what is wrong with it. `kind` is the
+    /// method where nothing could be read.
+    pub(super) fn call(
         self,
         kind: Method,
         wanted: impl FnOnce() -> Result<Wanted, String>,
-    ) -> (Decision, String) {
+    ) -> Result<Call, (Decision, String)> {
         if !self.caller.trusted {
-            return self.refuse(kind, Reason::UntrustedCaller, String::new());
+            return Err(self.refuse(kind, Reason::UntrustedCaller, String::new()));
         }
         let call = wanted().and_then(|Wanted { attributes, cost, method }| {
             let call = self.caller.call(self.common, self.door, attributes, cost)?;
             Ok(Call { method, ..call })
         });
-        match call {
+        call.map_err(|detail| self.refuse(kind, Reason::InvalidRequest, detail))
+    }
+
+    /// Decides what a caller wants; also answers what is wrong with it, which is empty where
+    /// nothing is.
+    pub(super) async fn decide(
+        self,
+        kind: Method,
+        wanted: impl FnOnce() -> Result<Wanted, String>,
+    ) -> (Decision, String) {
+        match self.call(kind, wanted) {
             Ok(call) => (self.limiter.check(call).await, String::new()),
-            Err(detail) => self.refuse(kind, Reason::InvalidRequest, detail),
+            Err(refused) => refused,
         }
     }
 
