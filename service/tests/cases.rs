@@ -161,6 +161,10 @@ fn fmt_names_what_differs_and_writes_it_once() {
     let before = run_in(&folder, &["check", "a.yaml"]).1;
     let (code, out, _) = run_in(&folder, &["fmt", "--check", "."]);
     assert_eq!((code, out.as_str()), (1, "a.test.yaml\na.yaml\nlink.yaml\n"));
+    let (code, out, _) = run_in(&folder, &["fmt", "--check", "-o", "json", "a.yaml"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let expected = serde_json::json!({"ok": false, "differing": ["a.yaml"], "errors": []});
+    assert_eq!((code, told), (1, expected));
     assert_eq!(run_in(&folder, &["fmt", "."]).0, 0);
     let text = fs::read_to_string(folder.join("a.yaml")).unwrap();
     assert_eq!(text, "rate_limits:\n  a: { limit: 5, window: 1m } # why\n");

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pretty_yaml::config::{FormatOptions, LayoutOptions};
+use serde_json::json;
 use sluicegate_limits::policy::problem::code;
 use sluicegate_limits::policy::{Problem, SourceFile, yaml};
 
-use super::{Exit, check, complain, print};
+use super::{Exit, Output, check, complain, print};
 use crate::reload::Sources;
 
 /// The widest line that a list or map in brackets may fill.
@@ -23,6 +24,9 @@ pub(super) struct Fmt {
     /// Write nothing; name the files that would change, and fail if there are any
     #[arg(long)]
     check: bool,
+    /// The form of the answer
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
 }
 
 pub(super) fn run(fmt: &Fmt) -> Exit {
@@ -46,18 +50,26 @@ pub(super) fn run(fmt: &Fmt) -> Exit {
             }
         }
     }
-    if !problems.is_empty() {
-        check::show(&sources, &problems, &[]);
-        return Exit::Configuration;
+    let exit = match (problems.is_empty(), fmt.check && !differing.is_empty()) {
+        (false, _) => Exit::Configuration,
+        (true, true) => Exit::No,
+        (true, false) => Exit::Yes,
+    };
+    let names: Vec<&str> = differing.iter().map(|(file, _)| file.name.as_str()).collect();
+    if fmt.output == Output::Json {
+        let errors: Vec<_> = problems.iter().map(check::entry).collect();
+        let ok = exit == Exit::Yes;
+        print(&super::json(&json!({"ok": ok, "differing": names, "errors": errors})));
+        return exit;
     }
-    for (file, _) in &differing {
-        print(&file.name);
+    match exit {
+        Exit::Configuration => check::show(&sources, &problems, &[]),
+        _ => names.iter().for_each(|name| print(name)),
     }
-    if fmt.check && !differing.is_empty() {
+    if exit == Exit::No {
         complain(&format_args!("`sluicegate fmt` would change what is listed"));
-        return Exit::No;
     }
-    Exit::Yes
+    exit
 }
 
 /// The text in the one layout, and certainly with the same meaning.
