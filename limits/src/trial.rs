@@ -1,35 +1,41 @@
 //! Requests in virtual time: a policy on counters of its own, each request at the instant that it
 //! is given. What tests of limits and replays of recorded traffic run on.
 //!
-//! The same matching, charges and decision as a real request, without a clock and without a store.
-//! Counters that equal fresh ones are forgotten now and then, so that memory is bounded by the
-//! counters that count something, however many requests there are.
+//! The same matching, charges and decision as a real request, without a clock. Counters that equal
+//! fresh ones are forgotten now and then, and there is a most of those that count something, as in
+//! the store of a process: beyond it keys share counters, which denies more and never less. So
+//! memory is bounded however many requests and keys there are.
 
 use std::fmt;
 
 use crate::attributes::Attributes;
 use crate::charge::{Charge, Ending, Intent, KeySecret, ask_all, merge_all};
 use crate::counter::Op;
-use crate::decide::{Check, Key, Plain, Record, decide};
+use crate::decide::{Ask, Check, Key};
+use crate::memory::Memory;
 use crate::policy::Policy;
 use crate::policy::units::MAX_HOLD;
 use crate::time::{Timestamp, Tokens};
 use crate::verdict::Verdict;
 
+/// How many counters a trial keeps unless it is told another number: about 200 MB of most kinds.
+pub const MAX_COUNTERS: usize = 1_000_000;
 /// Counters are first looked through for fresh ones when there are this many.
 const FIRST_SWEEP: usize = 4_096;
 
 /// A policy, its counters, and the instant that it has come to.
-#[derive(Debug)]
 pub struct Trial<'p> {
     policy: &'p Policy,
     secret: KeySecret,
-    store: Plain,
+    store: Memory,
+    max_counters: usize,
     now: Timestamp,
     /// How many requests held something: names their records.
     held: u64,
     /// The number of counters at which fresh ones are forgotten.
     sweep_at: usize,
+    /// How many calls must come before that, so that the cost of a sweep is spread over them.
+    calls_to_sweep: usize,
 }
 
 /// What a request that passed holds, until it says what became of it.
@@ -62,13 +68,21 @@ impl<'p> Trial<'p> {
     /// A trial in which nothing has happened yet.
     #[must_use]
     pub fn new(policy: &'p Policy) -> Self {
+        Self::bounded(policy, MAX_COUNTERS)
+    }
+
+    /// A trial that keeps at most so many counters, besides 1,024 shared ones for each limit.
+    #[must_use]
+    pub fn bounded(policy: &'p Policy, max_counters: usize) -> Self {
         Self {
             policy,
             secret: KeySecret::offline(),
-            store: Plain::default(),
+            store: Memory::new(max_counters),
+            max_counters,
             now: Timestamp::ZERO,
             held: 0,
-            sweep_at: FIRST_SWEEP,
+            sweep_at: FIRST_SWEEP.min(max_counters),
+            calls_to_sweep: 0,
         }
     }
 
@@ -100,9 +114,11 @@ impl<'p> Trial<'p> {
     ) -> Result<(Verdict, Option<Held<'p>>), TimeWentBack> {
         self.come_to(at)?;
         let charges = self.policy.charges(attributes, cost, &self.secret, at);
-        let check = ask_all(&charges, intent);
+        let mut check = ask_all(&charges, intent);
+        // How many keys of one limit a process keeps is not what is on trial.
+        check.asks.iter_mut().for_each(|ask| ask.max_keys = u64::MAX);
         // The charges were made for this very instant, so they cannot be stale.
-        let outcome = decide(&mut self.store, &check, at);
+        let outcome = self.store.decide(&check, at);
         let replies = outcome.map(|outcome| outcome.replies).unwrap_or_default();
         let replies = merge_all(&charges, replies);
         let verdict = Verdict::of(&charges, &replies);
@@ -133,16 +149,22 @@ impl<'p> Trial<'p> {
         ending: Ending,
     ) -> Result<Option<Verdict>, TimeWentBack> {
         self.come_to(at)?;
-        let parts = held.parts.iter().map(|&(charge, end)| {
-            let terms = charge.limit.terms(&charge.numbers, at);
-            (Charge { terms, ..charge }, end)
-        });
-        let parts: Vec<_> = parts.collect();
-        let asks = parts.iter().map(|(charge, end)| charge.ask_end(ending, *end)).collect();
-        let outcome = decide(&mut self.store, &Check { asks, once: Some(held.id) }, at);
+        let (charges, asks) = held.asks(ending, at);
+        let outcome = self.store.decide(&Check { asks, once: Some(held.id) }, at);
         let outcome = outcome.ok().filter(|outcome| outcome.allowed);
-        let charges: Vec<_> = parts.into_iter().map(|(charge, _)| charge).collect();
         Ok(outcome.map(|outcome| Verdict::of(&charges, &outcome.replies)))
+    }
+
+    /// Gives back what a request holds. It cannot be repeated, so nothing is remembered of it.
+    ///
+    /// # Errors
+    /// An instant before that of an earlier request; nothing happens then.
+    pub fn release(&mut self, at: Timestamp, held: Held<'p>) -> Result<(), TimeWentBack> {
+        self.come_to(at)?;
+        let (_, asks) = held.asks(Ending::Release, at);
+        // What has expired is back already.
+        let _ = self.store.decide(&asks.into(), at);
+        Ok(())
     }
 
     /// The instant that it has come to; 1970 before the first request.
@@ -154,7 +176,14 @@ impl<'p> Trial<'p> {
     /// How many counters are kept.
     #[must_use]
     pub fn counters(&self) -> usize {
-        self.store.counters.len()
+        self.store.len()
+    }
+
+    /// How many times a limit was asked for a key without a counter of its own, since as many were
+    /// kept as may be: it shared one with other keys.
+    #[must_use]
+    pub fn shared(&self) -> u64 {
+        self.store.overflowed()
     }
 
     fn holds(&mut self, parts: Vec<(Charge<'p>, Timestamp)>) -> Held<'p> {
@@ -169,15 +198,30 @@ impl<'p> Trial<'p> {
             return Err(TimeWentBack { at, now: self.now });
         }
         self.now = at;
-        if self.store.counters.len() + self.store.records.len() >= self.sweep_at {
-            self.store.counters.retain(|_, counter| counter.fresh_at() > at);
-            let lives =
-                |record: &Option<_>| record.as_ref().is_some_and(|r: &Record| r.expires() > at);
-            self.store.records.retain(|_, record| lives(record));
-            // Only when as many again have come: the cost of a sweep is spread over them.
-            let kept = self.store.counters.len() + self.store.records.len();
-            self.sweep_at = FIRST_SWEEP.max(kept.saturating_mul(2));
+        self.calls_to_sweep = self.calls_to_sweep.saturating_sub(1);
+        if self.store.len() >= self.sweep_at && self.calls_to_sweep == 0 {
+            self.store.sweep(at);
+            let kept = self.store.len();
+            self.sweep_at = FIRST_SWEEP.max(kept.saturating_mul(2)).min(self.max_counters);
+            self.calls_to_sweep = kept / 8;
         }
         Ok(())
+    }
+}
+
+impl<'p> Held<'p> {
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// What it is about at an instant, and what is asked to end it so.
+    fn asks(&self, ending: Ending, at: Timestamp) -> (Vec<Charge<'p>>, Vec<Ask>) {
+        let of_now = |&(charge, end): &(Charge<'p>, Timestamp)| {
+            let charge = Charge { terms: charge.limit.terms(&charge.numbers, at), ..charge };
+            (charge, Ask { max_keys: u64::MAX, ..charge.ask_end(ending, end) })
+        };
+        self.parts.iter().map(of_now).unzip()
     }
 }

@@ -21,7 +21,9 @@ mod lines;
 pub(crate) mod mapping;
 mod reorder;
 pub(crate) mod report;
+mod running;
 mod side;
+mod spans;
 pub(crate) mod text;
 mod timeline;
 mod top;
@@ -35,7 +37,8 @@ use mapping::Names;
 use reorder::{Reorder, Waiting};
 use report::{LogReport, Report, Unreadable};
 use side::{Changes, Side};
-use timeline::{Bucket, Timeline};
+use spans::Spans;
+use timeline::Bucket;
 
 /// How many unreadable lines are shown.
 const SHOWN_UNREADABLE: usize = 5;
@@ -48,6 +51,8 @@ pub(crate) struct Entry {
     attributes: Attributes,
     /// What it stated to cost.
     cost: Option<Tokens>,
+    /// How long it ran.
+    lasted: Option<Micros>,
 }
 
 /// What to replay, and how.
@@ -63,6 +68,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) unmatched: Unmatched,
     /// How much later than others a line may come.
     pub(crate) window: Micros,
+    /// How many counters each policy keeps.
+    pub(crate) max_counters: usize,
     /// Where every decision is written.
     pub(crate) decisions: Option<&'p Path>,
 }
@@ -72,7 +79,7 @@ struct Replay<'p> {
     new: Side<'p>,
     old: Option<Side<'p>>,
     changes: Changes,
-    timeline: Timeline,
+    spans: Spans,
     decisions: Option<Decisions>,
     now: Timestamp,
     log: LogReport,
@@ -126,10 +133,10 @@ pub(crate) fn run(
 impl<'p> Replay<'p> {
     fn new(plan: &Plan<'p>) -> io::Result<Self> {
         Ok(Self {
-            new: Side::new(plan.policy, plan.unmatched),
-            old: plan.against.map(|policy| Side::new(policy, plan.unmatched)),
+            new: Side::new(plan.policy, plan),
+            old: plan.against.map(|policy| Side::new(policy, plan)),
             changes: Changes::new(),
-            timeline: Timeline::new(),
+            spans: Spans::new(),
             decisions: plan.decisions.map(Decisions::create).transpose()?,
             now: Timestamp::ZERO,
             log: LogReport::new(&plan.log, plan.format.as_str()),
@@ -158,7 +165,7 @@ impl<'p> Replay<'p> {
             bucket.newly_allowed = u64::from(!before.allowed && verdict.allowed);
             self.changes.add(&self.new, &verdict, old, &before, &entry);
         }
-        self.timeline.add(self.now, &bucket);
+        self.spans.add(self.now, &bucket);
         match &mut self.decisions {
             Some(decisions) => decisions.write(number, entry.at, &verdict),
             None => Ok(()),
@@ -174,13 +181,16 @@ impl<'p> Replay<'p> {
             ));
         }
         warnings.extend(self.new.warnings(reader));
+        warnings.extend(self.old.as_ref().and_then(Side::bounds));
+        let (timeline, elsewhere) = self.spans.timeline();
+        warnings.extend(report::elsewhere(&elsewhere));
         let compared = self.old.as_ref();
         let changes = compared.map(|old| self.changes.report(&self.new, old));
         Ok(Report {
             policy: self.new.report(),
             against: compared.map(Side::report),
             changes,
-            over_time: report::over_time(&self.timeline, compared.is_some()),
+            over_time: report::over_time(&timeline, &elsewhere, compared.is_some()),
             log: self.log,
             warnings,
         })

@@ -159,6 +159,76 @@ fn denials_are_always_recorded_and_the_rest_by_the_share() {
 }
 
 #[test]
+fn a_record_tells_what_a_replay_of_it_needs() {
+    let lines = Lines::default();
+    let (recorder, writer, _) = start(0.25, 10, lines.clone());
+    let mut facts = AttributesBuilder::new();
+    for (name, value) in [
+        ("tenant_id", "acme-industries"),
+        ("method", "POST"),
+        ("path", "/v1/search?q=secret"),
+        ("host", "API.example.org:443"),
+        ("authenticated", "true"),
+        ("country", "DE"),
+        ("region", "DE-BE"),
+        ("plan", "pro"),
+        ("traffic_class", "partner"),
+        ("request_size", "123"),
+        ("on_behalf_of", "someone-else"),
+    ] {
+        facts.set(name, value).unwrap();
+    }
+    let cost = Some(Tokens::new(3));
+    let asked = Call { attributes: facts.finish(), cost, ..call() };
+    let text = "{endpoint_costs: {\"POST /v1/search\": 5}, \
+                rate_limits: {a: {key: tenant_id, limit: 5, window: 1m}}}";
+    let file = SourceFile { name: "a".into(), text: text.to_owned() };
+    let policy = Arc::new(Policy::compile(&[file]).unwrap().policy);
+    let refused = || decision(Verdict::refused(Reason::StoreUnavailable));
+    recorder.record(&asked, &Decision { policy, ..refused() });
+    recorder.record(&call(), &refused());
+    drop(writer);
+    let written = lines.read();
+    for (field, value) in [
+        ("method", "POST"),
+        ("path", "/v1/search"),
+        ("host", "api.example.org"),
+        ("endpoint", "POST /v1/search"),
+        ("authenticated", "true"),
+        ("country", "DE"),
+        ("region", "DE-BE"),
+        ("plan", "pro"),
+        ("traffic_class", "partner"),
+        ("request_size", "123"),
+        // Personal by setting and by nature: as long as keys stay apart, a replay can use them.
+        ("tenant_id", "acm…"),
+        ("on_behalf_of", "som…"),
+    ] {
+        assert_eq!(written[0][field], value, "{field}");
+    }
+    assert_eq!(written[0]["cost"], 3);
+    assert!(!written[0].to_string().contains("secret"));
+    // Every denial is there, so no share is told; what a request does not have is not either.
+    assert_eq!(written[0].get("sampled_share"), None);
+    for field in ["method", "path", "host", "endpoint", "cost", "plan", "request_size"] {
+        assert_eq!(written[1].get(field), None, "{field}");
+    }
+}
+
+#[test]
+fn an_allowed_request_of_a_sample_tells_the_share() {
+    let lines = Lines::default();
+    let (recorder, writer, _) = start(0.5, 1_000, lines.clone());
+    for _ in 0..200 {
+        recorder.record(&call(), &decision(Verdict::of(&[], &[])));
+    }
+    drop(writer);
+    let written = lines.read();
+    assert!((50..150).contains(&written.len()), "{}", written.len());
+    assert!(written.iter().all(|record| record["sampled_share"] == 0.5));
+}
+
+#[test]
 fn what_becomes_of_a_reservation_is_recorded_as_its_beginning_is() {
     let lines = Lines::default();
     let (recorder, writer, _) = start(1.0, 10, lines.clone());

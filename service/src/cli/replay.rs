@@ -8,6 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sluicegate_limits::policy::Policy;
 use sluicegate_limits::time::Micros;
+use sluicegate_limits::trial::MAX_COUNTERS;
 
 use super::{Exit, Output, check, complain, print};
 use crate::replay::report::Report;
@@ -40,6 +41,10 @@ pub(super) struct Replay {
     #[arg(long, value_name = "SECONDS", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(..=3_600))]
     late_seconds: u64,
+    /// How many counters each policy keeps; keys beyond them share some
+    #[arg(long, value_name = "COUNTERS", default_value_t = MAX_COUNTERS as u64,
+          value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    max_counters: u64,
     /// Write every decision to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     decisions: Option<PathBuf>,
@@ -100,6 +105,7 @@ fn replay(command: &Replay) -> Result<Report, Failed> {
         against: against.as_ref(),
         unmatched,
         window: Micros::new(command.late_seconds * Micros::SECOND.get()),
+        max_counters: usize::try_from(command.max_counters).unwrap_or(MAX_COUNTERS),
         decisions: command.decisions.as_deref(),
     };
     let bar = bar(bytes);

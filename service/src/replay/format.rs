@@ -1,11 +1,11 @@
 //! The forms of logs that can be replayed, and what each calls the facts of a request.
 
 use clap::ValueEnum;
-use sluicegate_limits::policy::{KNOWN_ATTRIBUTES, Policy};
+use sluicegate_limits::policy::{Algorithm, KNOWN_ATTRIBUTES, Policy};
 
 use super::Entry;
 use super::lines::BYTE_ORDER_MARK;
-use super::mapping::{AT, COST, Mapping, Names, Source, Values};
+use super::mapping::{AT, COST, DURATION, Mapping, Names, Source, Values};
 
 mod csv;
 mod envoy_text;
@@ -95,13 +95,20 @@ impl Format {
     /// own names.
     fn names<'p>(self, policies: impl Iterator<Item = &'p Policy>) -> Names {
         let known = KNOWN_ATTRIBUTES.iter().map(|name| (*name).to_owned());
-        let used = policies.flat_map(Policy::attributes).map(ToOwned::to_owned);
+        let policies: Vec<&Policy> = policies.collect();
+        let used = policies.iter().flat_map(|policy| policy.attributes()).map(ToOwned::to_owned);
         let mut names: Names =
             known.chain(used).map(|name| (name.clone(), Source::fields(&[&name]))).collect();
         // What the policy finds itself is no field.
         names.remove("endpoint");
         names.insert(AT.to_owned(), Source::fields(&[AT]));
         names.insert(COST.to_owned(), Source::fields(&[COST]));
+        // Nothing else asks how long a request ran.
+        let mut limits = policies.iter().flat_map(|policy| policy.limits());
+        let ends = limits.any(|limit| limit.algorithm == Algorithm::Concurrency);
+        if ends {
+            names.insert(DURATION.to_owned(), Source::fields(&[DURATION]));
+        }
         match self {
             Self::Records => {
                 names.insert(AT.to_owned(), Source::fields(&["time"]));
@@ -109,6 +116,9 @@ impl Format {
             Self::EnvoyJson | Self::EnvoyText => {
                 for (attribute, fields) in ENVOY {
                     names.insert(attribute.to_owned(), Source::fields(fields));
+                }
+                if ends {
+                    names.insert(DURATION.to_owned(), Source::fields(&["duration", DURATION]));
                 }
             }
             Self::Csv => {}

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use sluicegate_limits::attributes::{AttributesBuilder, InvalidAttribute, canonical_name};
 use sluicegate_limits::policy::units::MAX_COST;
-use sluicegate_limits::time::Tokens;
+use sluicegate_limits::time::{Micros, Tokens};
 
 use super::Entry;
 use crate::instant;
@@ -18,6 +18,8 @@ use crate::settings::AttributeSource;
 pub(super) const AT: &str = "at";
 /// The name of the cost that a request stated.
 pub(super) const COST: &str = "cost";
+/// The name of how long a request ran, in milliseconds.
+pub(super) const DURATION: &str = "duration_ms";
 /// What says `--map ATTRIBUTE=present:OTHER`.
 const PRESENT: &str = "present:";
 
@@ -189,7 +191,7 @@ impl Mapping {
     /// # Errors
     /// What is missing, or which attribute cannot be what its field says.
     pub(super) fn entry(&mut self, values: &Values) -> Result<Entry, String> {
-        let (mut at, mut cost) = (None, None);
+        let (mut at, mut cost, mut lasted) = (None, None, None);
         let mut attributes = AttributesBuilder::new();
         for ((name, rule), seen) in self.rules.iter().zip(&mut self.seen) {
             let value = match rule {
@@ -204,11 +206,12 @@ impl Mapping {
             match name.as_str() {
                 AT => at = Some(instant::parse(value).map_err(|e| format!("`at` is {e}"))?),
                 COST => cost = Some(tokens(value)?),
+                DURATION => lasted = Some(duration(value)?),
                 _ => set(&mut attributes, name, value, self.stand_ins)?,
             }
         }
         let at = at.ok_or("it has no time")?;
-        Ok(Entry { at, attributes: attributes.finish(), cost })
+        Ok(Entry { at, attributes: attributes.finish(), cost, lasted })
     }
 }
 
@@ -250,6 +253,13 @@ fn pick(value: &str, from_right: u8) -> &str {
 fn tokens(text: &str) -> Result<Tokens, String> {
     let number = text.parse().ok().filter(|number| *number <= MAX_COST);
     number.map(Tokens::new).ok_or_else(|| format!("`cost` is not a number up to {MAX_COST}"))
+}
+
+fn duration(text: &str) -> Result<Micros, String> {
+    let micros = text.parse().ok().and_then(|ms: u64| ms.checked_mul(1_000));
+    micros
+        .map(Micros::new)
+        .ok_or_else(|| "the duration is no whole number of milliseconds".to_owned())
 }
 
 fn set(

@@ -14,10 +14,16 @@ use super::Entry;
 /// The most requests that wait, about 100 MB; further ones do not wait the whole window.
 const MAX_WAITING: usize = 131_072;
 
+/// A request that is further than this ahead may be one of a clock that is wrong.
+const FAR: Micros = Micros::new(86_400_000_000);
+
 /// Requests that wait for earlier ones.
 pub(super) struct Reorder {
     window: Micros,
+    /// How far the log has come.
     newest: Timestamp,
+    /// A request far ahead of that, which counts when another one confirms it.
+    ahead: Option<Timestamp>,
     next: u64,
     waiting: BinaryHeap<Reverse<Waiting>>,
 }
@@ -31,14 +37,27 @@ pub(super) struct Waiting {
 
 impl Reorder {
     pub(super) fn new(window: Micros) -> Self {
-        Self { window, newest: Timestamp::ZERO, next: 0, waiting: BinaryHeap::new() }
+        Self { window, newest: Timestamp::ZERO, ahead: None, next: 0, waiting: BinaryHeap::new() }
     }
 
     /// Takes the next request of the log.
     pub(super) fn push(&mut self, entry: Entry) {
-        self.newest = self.newest.max(entry.at);
+        self.come_to(entry.at);
         self.waiting.push(Reverse(Waiting { entry, number: self.next }));
         self.next += 1;
+    }
+
+    /// Moves `newest`, where an instant is not alone far ahead of all before it.
+    fn come_to(&mut self, at: Timestamp) {
+        if at <= self.newest.after(FAR) {
+            self.newest = self.newest.max(at);
+            return;
+        }
+        match self.ahead.filter(|ahead| at.after(self.window) >= *ahead) {
+            Some(ahead) if at <= ahead.after(FAR) => self.newest = ahead.max(at),
+            Some(ahead) => (self.newest, self.ahead) = (ahead, Some(at)),
+            None => self.ahead = Some(at),
+        }
     }
 
     /// The next request in the order of time, where it has waited long enough.
@@ -86,7 +105,12 @@ mod tests {
     use sluicegate_limits::attributes::Attributes;
 
     fn entry(at: u64) -> Entry {
-        Entry { at: Timestamp::new(at), attributes: Attributes::default(), cost: None }
+        Entry {
+            at: Timestamp::new(at),
+            attributes: Attributes::default(),
+            cost: None,
+            lasted: None,
+        }
     }
 
     fn order(window: u64, times: &[u64]) -> Vec<(u64, u64)> {

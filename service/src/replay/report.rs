@@ -7,6 +7,7 @@ use sluicegate_limits::time::Timestamp;
 
 use super::Plan;
 use super::format::{Format, Reader};
+use super::spans::Elsewhere;
 use super::timeline::Timeline;
 use crate::instant::rfc3339;
 
@@ -65,6 +66,8 @@ pub(crate) struct SideReport {
     pub(crate) limits: Vec<LimitReport>,
     /// The keys that were denied most often.
     pub(crate) keys: Vec<KeyReport>,
+    /// How many times a limit was asked for a key that found no counter of its own.
+    pub(crate) shared_counters: u64,
 }
 
 /// What a limit did, in requests.
@@ -115,6 +118,8 @@ pub(crate) struct LimitChange {
 pub(crate) struct OverTime {
     pub(crate) bucket_ms: u64,
     pub(crate) buckets: Vec<BucketReport>,
+    /// Requests so far from all others that no step has them.
+    pub(crate) elsewhere: u64,
 }
 
 /// What happened in one step of time, in requests.
@@ -157,7 +162,19 @@ impl Report {
     }
 }
 
-pub(super) fn over_time(timeline: &Timeline, compared: bool) -> OverTime {
+/// What to say of requests that are far from all others.
+pub(super) fn elsewhere(elsewhere: &Elsewhere) -> Option<String> {
+    let Elsewhere { requests, first } = elsewhere;
+    (*requests > 0).then(|| {
+        format!(
+            "{requests} requests are more than a day away from nearly all others, the first at \
+             {}: they were decided, and are left out of what happened over time",
+            rfc3339(*first)
+        )
+    })
+}
+
+pub(super) fn over_time(timeline: &Timeline, elsewhere: &Elsewhere, compared: bool) -> OverTime {
     let report = |(start, bucket): (Timestamp, super::timeline::Bucket)| BucketReport {
         at: rfc3339(start),
         requests: bucket.requests,
@@ -166,7 +183,8 @@ pub(super) fn over_time(timeline: &Timeline, compared: bool) -> OverTime {
         newly_allowed: compared.then_some(bucket.newly_allowed),
     };
     let buckets = timeline.buckets().map(report).collect();
-    OverTime { bucket_ms: timeline.width().to_millis_up(), buckets }
+    let bucket_ms = timeline.width().to_millis_up();
+    OverTime { bucket_ms, buckets, elsewhere: elsewhere.requests }
 }
 
 /// What the log itself leaves open.

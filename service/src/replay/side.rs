@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sluicegate_limits::attributes::Attributes;
+use sluicegate_limits::charge::Intent;
 use sluicegate_limits::policy::condition::Condition;
-use sluicegate_limits::policy::{Limit, Policy, UNAUTHENTICATED};
+use sluicegate_limits::policy::units::MAX_HOLD;
+use sluicegate_limits::policy::{Algorithm, Limit, Policy, UNAUTHENTICATED};
 use sluicegate_limits::time::Timestamp;
 use sluicegate_limits::trial::Trial;
 use sluicegate_limits::verdict::{Reason, Verdict};
 
-use super::Entry;
 use super::format::Reader;
+use super::mapping::DURATION;
 use super::report::{ChangesReport, KeyReport, LimitChange, LimitReport, SideReport};
+use super::running::Running;
 use super::top::Top;
+use super::{Entry, Plan};
 use crate::settings::Unmatched;
 
 /// How many denied keys are counted; exact as long as there are no more.
@@ -27,6 +31,9 @@ const MAX_VALUE_CHARS: usize = 256;
 pub(super) struct Side<'p> {
     policy: &'p Policy,
     trial: Trial<'p>,
+    /// What ends at its own time.
+    running: Running<'p>,
+    max_counters: usize,
     unmatched: Unmatched,
     index: HashMap<Arc<str>, usize>,
     allowed: u64,
@@ -57,12 +64,14 @@ pub(super) struct Changes {
 }
 
 impl<'p> Side<'p> {
-    pub(super) fn new(policy: &'p Policy, unmatched: Unmatched) -> Self {
+    pub(super) fn new(policy: &'p Policy, plan: &Plan<'_>) -> Self {
         let names = policy.limits().iter().map(|limit| Arc::clone(&limit.name));
         Self {
             policy,
-            trial: Trial::new(policy),
-            unmatched,
+            trial: Trial::bounded(policy, plan.max_counters),
+            running: Running::new(),
+            max_counters: plan.max_counters,
+            unmatched: plan.unmatched,
             index: names.zip(0..).collect(),
             allowed: 0,
             denied: 0,
@@ -75,9 +84,21 @@ impl<'p> Side<'p> {
 
     /// Decides a request at an instant that is not before that of the last one.
     pub(super) fn decide(&mut self, now: Timestamp, entry: &Entry) -> Verdict {
-        let checked = self.trial.check(now, &entry.attributes, entry.cost);
+        self.running.end_until(now, &mut self.trial);
+        // What ends at a known time is held until then, for as long as the limit allows.
+        let intent = match entry.lasted {
+            Some(_) => Intent::Hold { lasting: MAX_HOLD },
+            None => Intent::Check,
+        };
+        let asked = self.trial.ask(now, &entry.attributes, entry.cost, intent);
         // Time does not go back here, so there is always a verdict.
-        let mut verdict = checked.unwrap_or_else(|_| Verdict::refused(Reason::InvalidRequest));
+        let (mut verdict, held) =
+            asked.unwrap_or_else(|_| (Verdict::refused(Reason::InvalidRequest), None));
+        if let (Some(held), Some(lasted)) = (held, entry.lasted)
+            && !held.is_empty()
+        {
+            self.running.add(entry.at.after(lasted).max(now), held);
+        }
         if verdict.binding.is_none() {
             self.without_limit += 1;
             if verdict.allowed && self.unmatched == Unmatched::Deny {
@@ -154,6 +175,14 @@ impl<'p> Side<'p> {
                     limit.name
                 ));
             }
+            let runs = limit.algorithm == Algorithm::Concurrency && sums.applied > 0;
+            if runs && !reader.saw(DURATION) {
+                warnings.push(format!(
+                    "no line says how long its request ran: limit `{}` counts each for its whole \
+                     `hold`, as where nobody tells ends; map it, as with --map duration_ms=FIELD",
+                    limit.name
+                ));
+            }
             if *limit.name == *UNAUTHENTICATED && !reader.saw("authenticated") {
                 warnings.push(
                     "no line says whether its request was authenticated: all count as not; \
@@ -162,7 +191,32 @@ impl<'p> Side<'p> {
                 );
             }
         }
+        warnings.extend(self.bounds());
         warnings
+    }
+
+    /// What does not fit into memory.
+    pub(super) fn bounds(&self) -> Option<String> {
+        let (shared, late) = (self.trial.shared(), self.running.left_out());
+        if shared == 0 && late == 0 {
+            return None;
+        }
+        let mut text = format!("policy {}: ", self.policy.revision());
+        if shared > 0 {
+            text += &format!(
+                "{shared} times a key found no counter of its own, since {} counted something \
+                 already, and shared one with others: this denies more than there would be; \
+                 --max-counters keeps more",
+                self.max_counters
+            );
+        }
+        if late > 0 {
+            let then = if shared > 0 { "; " } else { "" };
+            text += &format!(
+                "{then}{late} requests count for their whole `hold`, since too many ran at a time"
+            );
+        }
+        Some(text)
     }
 
     pub(super) fn report(&self) -> SideReport {
@@ -183,6 +237,7 @@ impl<'p> Side<'p> {
                 })
                 .collect(),
             keys: self.reported(&self.keys),
+            shared_counters: self.trial.shared(),
         }
     }
 

@@ -87,6 +87,14 @@ impl Timeline {
         })
     }
 
+    /// Adds all that another one has, none of which is before what this one has.
+    pub(super) fn join(&mut self, other: &Self) {
+        while self.width < other.width && self.widths.len() > 0 {
+            self.widen();
+        }
+        other.buckets().for_each(|(at, bucket)| self.add(at, &bucket));
+    }
+
     /// Joins steps to the next width.
     fn widen(&mut self) {
         let wider = step(&mut self.widths);

@@ -13,5 +13,6 @@ mod service;
 mod answers;
 mod differences;
 mod formats;
+mod meaning;
 mod page;
 mod world;

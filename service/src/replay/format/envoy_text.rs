@@ -15,12 +15,13 @@ pub(super) struct Slots(Vec<(&'static str, usize)>);
 
 impl Slots {
     pub(super) fn new(mapping: &Mapping) -> Self {
-        const NAMES: [&str; 9] = [
+        const NAMES: [&str; 10] = [
             "start_time",
             "method",
             "path",
             "protocol",
             "response_code",
+            "duration",
             "x-forwarded-for",
             "user-agent",
             "x-request-id",
@@ -51,6 +52,7 @@ struct Fields<'l> {
     path: &'l str,
     protocol: &'l str,
     response_code: &'l str,
+    duration: &'l str,
     /// What stands in quotes after the words.
     quoted: [&'l str; 4],
 }
@@ -63,16 +65,19 @@ impl<'l> Fields<'l> {
         let (path, protocol) = request.rsplit_once(' ')?;
         let (words, mut rest) = rest.split_once(" \"")?;
         let response_code = words.split(' ').next().unwrap_or_default();
+        let mut duration = words.split(' ').nth(4);
         if words.split(' ').count() <= WORDS_OF_ISTIO {
-            rest = rest.split_once(" \"")?.1;
+            let (words, after) = rest.split_once("\" ")?.1.split_once(" \"")?;
+            (duration, rest) = (words.split(' ').nth(2), after);
         }
+        let duration = duration.unwrap_or_default();
         let mut quoted = [""; 4];
         for value in &mut quoted {
             let (text, after) = rest.split_once('"')?;
             *value = text;
             rest = after.strip_prefix(" \"").unwrap_or_default();
         }
-        Some(Self { start_time, method, path, protocol, response_code, quoted })
+        Some(Self { start_time, method, path, protocol, response_code, duration, quoted })
     }
 
     fn get(&self, name: &str) -> Option<&'l str> {
@@ -83,6 +88,7 @@ impl<'l> Fields<'l> {
             "path" => self.path,
             "protocol" => self.protocol,
             "response_code" => self.response_code,
+            "duration" => self.duration,
             "x-forwarded-for" => forwarded,
             "user-agent" => agent,
             "x-request-id" => request_id,
@@ -108,6 +114,7 @@ mod tests {
             let fields = Fields::split(&line).unwrap();
             let found = |name| fields.get(name).unwrap();
             assert_eq!(found("start_time"), "2016-04-15T20:17:00.310Z");
+            assert_eq!(found("duration"), "226");
             assert_eq!((found("method"), found("path")), ("POST", "/api/v1/locations?a=b"));
             assert_eq!((found("protocol"), found("response_code")), ("HTTP/2", "204"));
             assert_eq!((found("x-forwarded-for"), found("authority")), ("10.0.35.28", "locations"));
