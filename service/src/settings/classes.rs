@@ -1,5 +1,6 @@
 //! `traffic_classes`: what a request's traffic class decides where nothing closer does.
 
+use sluicegate_limits::attributes::TRAFFIC_CLASSES;
 use sluicegate_limits::policy::OnStoreFailure;
 
 use super::reader::Section;
@@ -43,21 +44,25 @@ pub struct TrafficClasses([ClassRules; 4]);
 
 impl TrafficClass {
     /// Every class with its word, in the order of the enum.
-    pub const WORDS: [(&'static str, Self); 4] = [
-        ("north_south", Self::NorthSouth),
-        ("east_west", Self::EastWest),
-        ("admin", Self::Admin),
-        ("partner", Self::Partner),
-    ];
+    pub const WORDS: [(&'static str, Self); 4] = {
+        let [public, inside, admin, partner] = TRAFFIC_CLASSES;
+        [
+            (public, Self::NorthSouth),
+            (inside, Self::EastWest),
+            (admin, Self::Admin),
+            (partner, Self::Partner),
+        ]
+    };
 
     /// The word of the attribute `traffic_class`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
+        let [public, inside, admin, partner] = TRAFFIC_CLASSES;
         match self {
-            Self::NorthSouth => "north_south",
-            Self::EastWest => "east_west",
-            Self::Admin => "admin",
-            Self::Partner => "partner",
+            Self::NorthSouth => public,
+            Self::EastWest => inside,
+            Self::Admin => admin,
+            Self::Partner => partner,
         }
     }
 
