@@ -32,8 +32,8 @@ pub(super) struct Named {
 }
 
 impl Desk<'_> {
-    /// The call that a caller wants decided, or its refusal and what is wrong with it. `kind` is the
-    /// method where nothing could be read.
+    /// The call that a caller wants decided, or its refusal and what is wrong with it. `kind` is
+    /// the method where nothing could be read.
     pub(super) fn call(
         self,
         kind: Method,
