@@ -11,6 +11,7 @@ mod intents;
 mod keys;
 mod lints;
 mod mutated;
+mod phrases;
 mod problems;
 mod shares;
 mod tenants;

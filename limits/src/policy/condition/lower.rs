@@ -293,7 +293,9 @@ impl<'a> Lowering<'a> {
     /// The attribute that an expression names.
     fn named(&mut self, expression: &IdedExpr) -> Option<Named> {
         let at = self.start(expression);
-        let Some(path) = attribute_path(expression) else {
+        // CEL lets a name begin with a point; no attribute's does.
+        let path = attribute_path(expression).filter(|path| !path.starts_with('.'));
+        let Some(path) = path else {
             if let Expr::Call(call) = &expression.expr
                 && call.func_name != op::INDEX
             {
