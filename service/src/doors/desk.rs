@@ -38,15 +38,15 @@ impl Desk<'_> {
         self,
         kind: Method,
         wanted: impl FnOnce() -> Result<Wanted, String>,
-    ) -> Result<Call, (Decision, String)> {
+    ) -> Result<Call, Box<(Decision, String)>> {
         if !self.caller.trusted {
-            return Err(self.refuse(kind, Reason::UntrustedCaller, String::new()));
+            return Err(Box::new(self.refuse(kind, Reason::UntrustedCaller, String::new())));
         }
         let call = wanted().and_then(|Wanted { attributes, cost, method }| {
             let call = self.caller.call(self.common, self.door, attributes, cost)?;
             Ok(Call { method, ..call })
         });
-        call.map_err(|detail| self.refuse(kind, Reason::InvalidRequest, detail))
+        call.map_err(|detail| Box::new(self.refuse(kind, Reason::InvalidRequest, detail)))
     }
 
     /// Decides what a caller wants; also answers what is wrong with it, which is empty where
@@ -58,7 +58,7 @@ impl Desk<'_> {
     ) -> (Decision, String) {
         match self.call(kind, wanted) {
             Ok(call) => (self.limiter.check(call).await, String::new()),
-            Err(refused) => refused,
+            Err(refused) => *refused,
         }
     }
 

@@ -158,7 +158,10 @@ impl Native {
         if method == Method::Peek {
             return match desk.call(method, wanted) {
                 Ok(call) => self.explain(call).await,
-                Err((refused, detail)) => encode::response(Revealed::of(&refused), detail),
+                Err(refused) => {
+                    let (decision, detail) = *refused;
+                    encode::response(Revealed::of(&decision), detail)
+                }
             };
         }
         let (decision, detail) = desk.decide(method, wanted).await;
