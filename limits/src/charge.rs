@@ -16,6 +16,10 @@ pub use secret::{InvalidSecret, KeySecret, MAX_VALUE_BYTES, MIN_SECRET_BYTES, de
 /// rounded up. So no policy cuts the holds of another.
 const HORIZON: Micros = MAX_HOLD.plus(quantum(MAX_HOLD));
 
+/// The most limits that one request is charged by. Only a path that no pattern can be compared
+/// with can match more; it is refused, so that it costs no more than another.
+pub const MAX_CHARGES: usize = 256;
+
 /// What a request owes one limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Charge<'p> {
@@ -191,6 +195,8 @@ impl Charge<'_> {
 impl Policy {
     /// What a request owes: one charge for each limit that is not disabled, whose `match` holds
     /// and whose key attributes are all present. `cost` is what the caller states, in tokens.
+    ///
+    /// More than [`MAX_CHARGES`] are not looked for further: such a request is to be refused.
     #[must_use]
     pub fn charges<'p>(
         &'p self,
@@ -214,7 +220,7 @@ impl Policy {
                 cost_is_stated: limit.cost == CostRule::Endpoint,
             }
         };
-        self.applying(&request).map(charge).collect()
+        self.applying(&request).map(charge).take(MAX_CHARGES + 1).collect()
     }
 }
 

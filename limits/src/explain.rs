@@ -74,6 +74,9 @@ pub struct LimitExplanation {
     pub layer_why: Option<String>,
     /// The length of its window; of a quota the longest that its period may be.
     pub window_ms: u64,
+    /// Tokens that come back in one window; only of a token bucket, whose `limit` is its burst.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refill: Option<u64>,
     /// The periods of a quota, for people: "month from day 15 in Europe/Madrid".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period: Option<String>,
@@ -215,6 +218,7 @@ impl LimitExplanation {
             until: until.map(instant_text),
             layer_why: layer_why.map(ToOwned::to_owned),
             window_ms: limit.window.to_millis_up(),
+            refill: numbers.burst.map(|_| numbers.limit.get()),
             period: limit.calendar.as_ref().map(ToString::to_string),
             algorithm: limit.algorithm.as_str().into(),
             mode: limit.mode.as_str().into(),

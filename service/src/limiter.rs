@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use sluicegate_limits::charge::{Intent, InvalidSecret, KeySecret};
+use sluicegate_limits::charge::{Intent, InvalidSecret, KeySecret, MAX_CHARGES};
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Mode, Policy};
 use sluicegate_limits::verdict::Reason;
@@ -27,10 +27,6 @@ use spend::Spent;
 
 /// The most requests that one replica decides at the same time; further ones are `overloaded`.
 const MAX_IN_FLIGHT: usize = 16_384;
-
-/// The most limits that one request is charged by. Only a path that no pattern can be compared
-/// with can match more; it is refused, so that it costs no more than another.
-const MAX_CHARGES: usize = 256;
 
 /// Decides requests. One for each core, since its store connection belongs to that core's
 /// runtime; all of them share the policy and the counters of this process.

@@ -69,12 +69,13 @@ impl LimitExplanation {
     fn applying(&self, binds: bool) -> Branch {
         let Self { name, limit, algorithm, mode, .. } = self;
         let time = window_text(Micros::new(self.window_ms.saturating_mul(1_000)));
-        let numbers = match &self.period {
-            Some(period) => format!("{limit} per {period}"),
-            None if *algorithm == Algorithm::Concurrency.as_str() => {
+        let numbers = match (&self.period, self.refill) {
+            (Some(period), _) => format!("{limit} per {period}"),
+            (None, Some(refill)) => format!("{refill} in {time}, burst {limit}"),
+            (None, None) if *algorithm == Algorithm::Concurrency.as_str() => {
                 format!("{limit} at a time, each for at most {time}")
             }
-            None => format!("{limit} in {time}"),
+            (None, None) => format!("{limit} in {time}"),
         };
         let binds = if binds { ", binds" } else { "" };
         let title = format!("{name}: {numbers}, {algorithm}, {mode}{binds}");

@@ -181,22 +181,23 @@ policy {}, fresh counters
 }
 
 #[test]
-fn quotas_and_places_are_said_in_their_own_words() {
+fn each_algorithm_is_said_in_their_own_words() {
     let zone = "timezone: Europe/Madrid, starts_on";
     let policy = policy(&format!(
         "rate_limits:
            month: {{ algorithm: calendar, limit: 10, period: month, {zone}: 15 }}
            year: {{ algorithm: calendar, limit: 10, period: year, {zone}: 04-01 }}
            week: {{ algorithm: calendar, limit: 10, period: week }}
-           slots: {{ algorithm: concurrency, limit: 10, hold: 5m }}"
+           slots: {{ algorithm: concurrency, limit: 10, hold: 5m }}
+           bucket: {{ algorithm: token_bucket, limit: 5, window: 1s, burst: 100 }}"
     ));
     let explanation = explain(&policy, &request(&[]), None, NOW);
     let periods: Vec<_> = explanation.limits.iter().map(|l| l.period.as_deref()).collect();
     let (month, year) = ("month from day 15 in Europe/Madrid", "year from 04-01 in Europe/Madrid");
-    assert_eq!(periods, [Some(month), Some(year), Some("week in UTC"), None]);
+    assert_eq!(periods, [Some(month), Some(year), Some("week in UTC"), None, None]);
     let text = explanation.to_string();
-    for said in [format!("month: 10 per {month}, calendar"), "10 at a time".to_owned()] {
-        assert!(text.contains(&said), "{said} is not in\n{text}");
+    for said in [&*format!("month: 10 per {month}, c"), "10 at a time", "5 in 1s, burst 100"] {
+        assert!(text.contains(said), "{said} is not in\n{text}");
     }
 }
 

@@ -178,6 +178,7 @@ fn limit(limit: ExplainedLimit) -> LimitExplanation {
         plan: limit.plan,
         until: limit.until,
         layer_why: limit.layer_why,
+        refill: limit.refill,
         period: limit.period,
         window_ms: limit.window.as_ref().map_or(0, millis_of),
         algorithm: limit.algorithm.into(),

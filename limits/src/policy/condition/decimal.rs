@@ -1,10 +1,13 @@
-//! Decimal numbers compared exactly, digit by digit: no rounding, no largest number.
+//! Decimal numbers compared exactly, digit by digit, without rounding.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 /// The most digits of a number in a condition.
 pub(super) const MAX_DIGITS: usize = 64;
+
+/// The most characters of a number in a request: a caller chooses them, and each is looked at.
+const MAX_CHARS: usize = 128;
 
 /// A decimal number in its shortest form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +46,12 @@ impl fmt::Display for Decimal {
 }
 
 impl<'t> Parts<'t> {
-    /// Reads `-12.50`; `None` for every other form, also signs, exponents and bare points.
+    /// Reads `-12.50`; `None` for every other form, also signs, exponents and bare points, and for
+    /// more than 128 characters.
     pub(super) fn parse(text: &'t str) -> Option<Self> {
+        if text.len() > MAX_CHARS {
+            return None;
+        }
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = match digits.split_once('.') {
             Some((_, "")) => return None,
@@ -115,5 +122,7 @@ mod tests {
         for text in ["", "-", ".5", "5.", "+5", "1e3", " 1", "1_0", "0x1", "1.2.3", "--1", "١"] {
             assert_eq!(Parts::parse(text), None, "{text}");
         }
+        assert!(Parts::parse(&"9".repeat(MAX_CHARS)).is_some());
+        assert_eq!(Parts::parse(&"9".repeat(MAX_CHARS + 1)), None);
     }
 }

@@ -61,6 +61,7 @@ fn explained_limit(limit: LimitExplanation) -> ExplainedLimit {
         plan: limit.plan,
         until: limit.until,
         layer_why: limit.layer_why,
+        refill: limit.refill,
         period: limit.period,
         window: Some(duration(Micros::new(limit.window_ms.saturating_mul(1_000)))),
         algorithm: limit.algorithm.into_owned(),
