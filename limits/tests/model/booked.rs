@@ -13,7 +13,7 @@ use crate::rule::Rule;
 use crate::world::Lane;
 use crate::{numbers, seeds};
 
-const OPERATIONS: u64 = 400_000;
+const OPERATIONS: u64 = 1_000_000;
 const START: u64 = 1_700_000_000_000_000;
 
 /// A quota as it is written: nothing happens to it between writes.

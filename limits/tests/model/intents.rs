@@ -11,7 +11,7 @@ use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
 use crate::{numbers, seeds, world};
 
-const OPERATIONS: u64 = 300_000;
+const OPERATIONS: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000;
 /// In 2026, an hour before the clocks of Europe go back.
 const START: u64 = 1_792_886_400 * SECOND;

@@ -13,7 +13,7 @@ use crate::rule::{ALL, Rule};
 use crate::world::Lane;
 use crate::{numbers, seeds, world};
 
-const OPERATIONS: u64 = 400_000;
+const OPERATIONS: u64 = 1_000_000;
 const START: u64 = 1_700_000_000_000_000;
 const GRACE: u64 = SETTLE_GRACE.get();
 
