@@ -149,14 +149,17 @@ impl Condition {
         })
     }
 
-    /// Every attribute that it asks for, in the order of the text; some more than once.
-    pub fn attributes(&self) -> Vec<&str> {
+    /// Every test, in the order of the text.
+    pub(crate) fn tests(&self) -> Vec<&Test> {
         match self {
-            Self::All(parts) | Self::Any(parts) => {
-                parts.iter().flat_map(Self::attributes).collect()
-            }
-            Self::Test(test) => vec![&*test.attribute],
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::tests).collect(),
+            Self::Test(test) => vec![test],
         }
+    }
+
+    /// Every attribute that it asks for, in the order of the text; some more than once.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.tests().into_iter().map(|test| &*test.attribute)
     }
 
     /// One text for all conditions that are equal but for the order of their parts.

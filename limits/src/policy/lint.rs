@@ -90,6 +90,7 @@ impl Compiled {
             Lint { policy: &self.policy, places: &self.places, comparisons: 0, found: Vec::new() };
         lint.shadowed();
         lint.contradictions();
+        lint.unknown_endpoints();
         lint.repeated_patterns();
         lint.endpoint_keys();
         lint.costs();

@@ -125,6 +125,7 @@ codes! {
     NEVER_APPLIES = "never_applies": "warning: a limit that no request has the key of",
     NEVER_PASSES = "never_passes": "warning: a request that costs more than passes at once",
     CONTRADICTION = "contradiction": "warning: parts of a condition that no value meets",
+    UNKNOWN_ENDPOINT = "unknown_endpoint": "warning: a condition on an endpoint that no entry is",
     REPEATED_PATTERN = "repeated_pattern": "warning: a pattern that is a part of another one",
     UNUSED_COST = "unused_cost": "warning: an endpoint's cost that no limit asks for",
     OPEN_TO_ANYONE = "open_to_anyone": "warning: requests without an identity have no limit",

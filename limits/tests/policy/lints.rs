@@ -253,6 +253,21 @@ fn a_pattern_that_is_part_of_another_is_too_many() {
 }
 
 #[test]
+fn a_condition_on_an_endpoint_needs_its_entry() {
+    let of = |when: &str| {
+        let text = format!(
+            "endpoint_costs: {{ 'GET /a': 2 }}\nrate_limits:\n  a: {{ limit: 50, window: 1m, \
+             when: '{when}' }}\n  b: {{ limit: 60, window: 1m }}"
+        );
+        of_text(&text, None)
+    };
+    assert_eq!(of("endpoint == \"GET /b\""), ["3:37 unknown_endpoint"]);
+    assert_eq!(of("has(user_id) || endpoint in [\"GET /a\", \"GET /b\"]").len(), 1);
+    assert_eq!(of("endpoint == \"GET /a\""), [""; 0]);
+    assert_eq!(of("tenant_id == \"GET /b\" && endpoint.startsWith(\"GET\")"), [""; 0]);
+}
+
+#[test]
 fn a_key_that_needs_an_endpoint_needs_its_cost() {
     let of = |costs: &str, pattern: &str| {
         let text = format!(

@@ -1,8 +1,11 @@
-//! Conditions that contradict themselves.
+//! Conditions that contradict themselves, or ask for what no request has.
+
+use std::collections::HashSet;
 
 use super::{LimitPlaces, Lint, code};
 use crate::policy::Limit;
 use crate::policy::condition::{Condition, Is, Test};
+use crate::policy::problem::shown;
 
 impl Lint<'_> {
     /// Conditions with two parts that no value meets: only what nobody knows meets both.
@@ -20,6 +23,26 @@ impl Lint<'_> {
             };
             let place = |places: &LimitPlaces| places.when;
             self.about(position, place, code::CONTRADICTION, message, &help);
+        }
+    }
+
+    /// Endpoints in conditions that are no entry of `endpoint_costs`: no request has them.
+    pub(super) fn unknown_endpoints(&mut self) {
+        let policy = self.policy;
+        let entries: HashSet<&str> =
+            policy.endpoint_costs.iter().map(|entry| entry.text.as_str()).collect();
+        for (position, limit) in policy.limits.iter().enumerate() {
+            let tests = limit.condition.iter().flat_map(Condition::tests);
+            let texts = tests.filter(|test| *test.attribute == *"endpoint").flat_map(|test| {
+                let Is::Text { among, .. } = &test.is else { return &[][..] };
+                &**among
+            });
+            for text in texts.filter(|text| !entries.contains(&***text)) {
+                let message = format!("no entry of `endpoint_costs` is `{}`", shown(text));
+                let help = "a request that no entry matches has no `endpoint`, and so meets the \
+                            condition: add the entry, or use `match`";
+                self.about(position, |places| places.when, code::UNKNOWN_ENDPOINT, message, help);
+            }
         }
     }
 
