@@ -5,13 +5,13 @@
 use std::collections::HashMap;
 
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
-use sluicegate_limits::charge::KeySecret;
+use sluicegate_limits::charge::{KeySecret, MAX_CHARGES};
 use sluicegate_limits::counter::{Counter, Op};
 use sluicegate_limits::decide::{Key, decide};
 use sluicegate_limits::policy::{Policy, SourceFile};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::trial::{TimeWentBack, Trial};
-use sluicegate_limits::verdict::Verdict;
+use sluicegate_limits::verdict::{Reason, Verdict};
 
 const POLICY: &str = "
 rate_limits:
@@ -81,4 +81,25 @@ fn time_never_goes_back() {
     // The one that was refused has taken nothing and changed nothing.
     assert!(!trial.check(at(5_999_999), &user(1), None).unwrap().allowed);
     assert!(trial.check(at(6_000_000), &user(1), None).unwrap().allowed);
+}
+
+#[test]
+fn a_request_that_more_limits_are_about_than_may_charge_it_is_refused() {
+    let limits = |count: usize| {
+        let limit = |n| format!("\n  l{n}: {{ match: 'GET /{n}/**', limit: 5, window: 1m }}");
+        let text = "rate_limits:".to_owned() + &(0..count).map(limit).collect::<String>();
+        let file = SourceFile { name: "a.yaml".into(), text };
+        Policy::compile(&[file]).unwrap().policy
+    };
+    let mut attributes = AttributesBuilder::new();
+    attributes.set("method", "GET").unwrap().set("path", "/%2f").unwrap();
+    let (attributes, secret) = (attributes.finish(), KeySecret::new(&[1; 32]).unwrap());
+    let now = Timestamp::new(1_700_000_000_000_000);
+    for (count, charged) in [(MAX_CHARGES, MAX_CHARGES), (MAX_CHARGES * 4, MAX_CHARGES + 1)] {
+        let policy = limits(count);
+        assert_eq!(policy.charges(&attributes, None, &secret, now).len(), charged);
+        let verdict = Trial::new(&policy).check(now, &attributes, None).unwrap();
+        let reason = (charged > MAX_CHARGES).then_some(Reason::InvalidRequest);
+        assert_eq!((verdict.allowed, verdict.reason), (reason.is_none(), reason));
+    }
 }
