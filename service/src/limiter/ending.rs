@@ -119,10 +119,11 @@ impl Way<'_> {
             part.answer = Some((*reply, outcome.now));
         }
         let extends = matches!(self.ending, Ending::Extend { .. });
-        let late = |part: &Part<'_, '_>| part.held.end.after(SETTLE_GRACE) <= outcome.now;
+        let last = parts.iter().map(|part| part.held.end).max();
+        let late = last.is_some_and(|end| end.after(SETTLE_GRACE) <= outcome.now);
         match outcome.allowed {
             true => Ok(()),
-            false if extends || parts.iter().any(late) => Err(Reason::HoldExpired),
+            false if extends || late => Err(Reason::HoldExpired),
             // The store has no room to remember that it happened; it may have later.
             false => Err(Reason::Overloaded),
         }
