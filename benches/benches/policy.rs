@@ -74,10 +74,10 @@ fn verdict(criterion: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 let now = now();
-                let charges = policy.charges(black_box(&facts), None, &secret, now);
+                let charges = policy.charges(black_box(&facts), None, &secret, now).ok()?;
                 let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
-                let outcome = memory.decide(&check, now);
-                outcome.map(|outcome| Verdict::of(&charges, &outcome.replies))
+                let outcome = memory.decide(&check, now).ok()?;
+                Some(Verdict::of(&charges, &outcome.replies))
             });
         });
     }

@@ -5,6 +5,7 @@ mod secret;
 use crate::attributes::Attributes;
 use crate::counter::{Op, Terms};
 use crate::decide::{Ask, Check, Key, Reply};
+use crate::invalid::InvalidRequest;
 use crate::matching::KeyValues;
 use crate::policy::units::MAX_HOLD;
 use crate::policy::{CostRule, Layer, Limit, Mode, Numbers, Policy};
@@ -16,8 +17,8 @@ pub use secret::{InvalidSecret, KeySecret, MAX_VALUE_BYTES, MIN_SECRET_BYTES, de
 /// rounded up. So no policy cuts the holds of another.
 const HORIZON: Micros = MAX_HOLD.plus(quantum(MAX_HOLD));
 
-/// The most limits that one request is charged by. Only a path that no pattern can be compared
-/// with can match more; it is refused, so that it costs no more than another.
+/// The most limits that one request is charged by; one with more is refused, so that it costs no
+/// more than another.
 pub const MAX_CHARGES: usize = 256;
 
 /// What a request owes one limit.
@@ -196,15 +197,15 @@ impl Policy {
     /// What a request owes: one charge for each limit that is not disabled, whose `match` holds
     /// and whose key attributes are all present. `cost` is what the caller states, in tokens.
     ///
-    /// More than [`MAX_CHARGES`] are not looked for further: such a request is to be refused.
-    #[must_use]
+    /// # Errors
+    /// A request that cannot be decided, whatever is left of its limits.
     pub fn charges<'p>(
         &'p self,
         attributes: &Attributes,
         cost: Option<Tokens>,
         secret: &KeySecret,
         now: Timestamp,
-    ) -> Charges<'p> {
+    ) -> Result<Charges<'p>, InvalidRequest> {
         let request = self.request(attributes, cost);
         let charge = |(at, limit, values): (u32, &'p Limit, KeyValues<'_>)| {
             let key = secret.key(limit, &values);
@@ -220,7 +221,12 @@ impl Policy {
                 cost_is_stated: limit.cost == CostRule::Endpoint,
             }
         };
-        self.applying(&request).map(charge).take(MAX_CHARGES + 1).collect()
+        let charges: Charges<'p> =
+            self.applying(&request).map(charge).take(MAX_CHARGES + 1).collect();
+        if charges.len() > MAX_CHARGES {
+            return Err(InvalidRequest::TooManyLimits);
+        }
+        Ok(charges)
     }
 }
 

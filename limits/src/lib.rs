@@ -12,6 +12,7 @@ pub mod policy;
 mod matching;
 
 pub mod charge;
+pub mod invalid;
 
 pub mod counter;
 pub mod decide;

@@ -9,14 +9,14 @@
 use std::fmt;
 
 use crate::attributes::Attributes;
-use crate::charge::{Charge, Ending, Intent, KeySecret, MAX_CHARGES, ask_all, merge_all};
+use crate::charge::{Charge, Ending, Intent, KeySecret, ask_all, merge_all};
 use crate::counter::Op;
 use crate::decide::{Ask, Check, Key};
 use crate::memory::Memory;
 use crate::policy::Policy;
 use crate::policy::units::MAX_HOLD;
 use crate::time::{Timestamp, Tokens};
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::Verdict;
 
 /// How many counters a trial keeps unless it is told another number: about 200 MB of most kinds.
 pub const MAX_COUNTERS: usize = 1_000_000;
@@ -113,10 +113,10 @@ impl<'p> Trial<'p> {
         intent: Intent,
     ) -> Result<(Verdict, Option<Held<'p>>), TimeWentBack> {
         self.come_to(at)?;
-        let charges = self.policy.charges(attributes, cost, &self.secret, at);
-        if charges.len() > MAX_CHARGES {
-            return Ok((Verdict::refused(Reason::InvalidRequest), None));
-        }
+        let charges = match self.policy.charges(attributes, cost, &self.secret, at) {
+            Ok(charges) => charges,
+            Err(invalid) => return Ok((Verdict::invalid(invalid), None)),
+        };
         let mut check = ask_all(&charges, intent);
         // How many keys of one limit a process keeps is not what is on trial.
         check.asks.iter_mut().for_each(|ask| ask.max_keys = u64::MAX);

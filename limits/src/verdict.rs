@@ -111,6 +111,8 @@ pub struct Verdict {
     /// `quota_exhausted` and `concurrency_exceeded`, else [`Reason::as_str`]; empty where the
     /// request passes.
     pub reason_text: String,
+    /// What is wrong with the request, for its caller; empty where nothing is.
+    pub detail: String,
     /// The limit that decided, a position in `limits`; `None` where no enforcing limit did.
     pub binding: Option<usize>,
     /// What each limit that applies says, in the order of the policy.
@@ -143,6 +145,7 @@ impl Verdict {
             allowed: reason.is_none(),
             reason,
             reason_text,
+            detail: String::new(),
             binding,
             limits,
             degraded: false,
@@ -150,13 +153,26 @@ impl Verdict {
         }
     }
 
+    /// A denial of a request that says something that cannot be; `detail` says what.
+    #[must_use]
+    pub fn invalid(detail: impl fmt::Display) -> Self {
+        Self { detail: detail.to_string(), ..Self::refused(Reason::InvalidRequest) }
+    }
+
     /// A denial that no limit decided.
     #[must_use]
     pub fn refused(reason: Reason) -> Self {
         let reason_text = reason.as_str().to_owned();
-        let (limits, alerts) = (Vec::new(), Vec::new());
-        let (reason, binding, degraded) = (Some(reason), None, false);
-        Self { allowed: false, reason, reason_text, binding, limits, degraded, alerts }
+        Self {
+            allowed: false,
+            reason: Some(reason),
+            reason_text,
+            detail: String::new(),
+            binding: None,
+            limits: Vec::new(),
+            degraded: false,
+            alerts: Vec::new(),
+        }
     }
 
     /// Says `reason` instead of the limit's where the limit that binds a denial is one that is

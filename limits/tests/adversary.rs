@@ -204,7 +204,7 @@ fn values_that_look_alike_when_joined_have_counters_of_their_own() {
     let key = |tenant: &str, user: &str| {
         let mut attributes = AttributesBuilder::new();
         attributes.set("tenant_id", tenant).unwrap().set("user_id", user).unwrap();
-        policy.charges(&attributes.finish(), None, &secret, Timestamp::new(START))[0].key
+        policy.charges(&attributes.finish(), None, &secret, Timestamp::new(START)).unwrap()[0].key
     };
     let pairs = [
         ("a_b", "c"),

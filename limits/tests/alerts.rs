@@ -41,7 +41,7 @@ impl Quota {
         facts.set("tenant_id", "acme").unwrap();
         let secret = KeySecret::new(&[7; 32]).unwrap();
         let cost = Some(Tokens::new(tokens));
-        let charges = self.policy.charges(&facts.finish(), cost, &secret, now);
+        let charges = self.policy.charges(&facts.finish(), cost, &secret, now).unwrap();
         let asks: Vec<_> = charges.iter().map(|charge| charge.ask(op)).collect();
         let outcome = decide(&mut self.counters, &asks.into(), now).unwrap();
         let (charge, reply) = (&charges[0], &outcome.replies[0]);

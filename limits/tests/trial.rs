@@ -8,6 +8,7 @@ use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::charge::{KeySecret, MAX_CHARGES};
 use sluicegate_limits::counter::{Counter, Op};
 use sluicegate_limits::decide::{Key, decide};
+use sluicegate_limits::invalid::InvalidRequest;
 use sluicegate_limits::policy::{Policy, SourceFile};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::trial::{TimeWentBack, Trial};
@@ -40,7 +41,7 @@ fn decided(
     cost: Option<Tokens>,
 ) -> Verdict {
     let secret = KeySecret::new(&[7; 32]).unwrap();
-    let charges = policy.charges(attributes, cost, &secret, at);
+    let charges = policy.charges(attributes, cost, &secret, at).unwrap();
     let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
     Verdict::of(&charges, &decide(counters, &check, at).unwrap().replies)
 }
@@ -86,20 +87,22 @@ fn time_never_goes_back() {
 #[test]
 fn a_request_that_more_limits_are_about_than_may_charge_it_is_refused() {
     let limits = |count: usize| {
-        let limit = |n| format!("\n  l{n}: {{ match: 'GET /{n}/**', limit: 5, window: 1m }}");
+        let limit = |n| format!("\n  l{n}: {{ limit: 5, window: 1m }}");
         let text = "rate_limits:".to_owned() + &(0..count).map(limit).collect::<String>();
         let file = SourceFile { name: "a.yaml".into(), text };
         Policy::compile(&[file]).unwrap().policy
     };
-    let mut attributes = AttributesBuilder::new();
-    attributes.set("method", "GET").unwrap().set("path", "/%2f").unwrap();
-    let (attributes, secret) = (attributes.finish(), KeySecret::new(&[1; 32]).unwrap());
+    let (attributes, secret) = (Attributes::default(), KeySecret::new(&[1; 32]).unwrap());
     let now = Timestamp::new(1_700_000_000_000_000);
-    for (count, charged) in [(MAX_CHARGES, MAX_CHARGES), (MAX_CHARGES * 4, MAX_CHARGES + 1)] {
+    let too_many = Err(InvalidRequest::TooManyLimits);
+    for (count, charged) in [(MAX_CHARGES, Ok(MAX_CHARGES)), (MAX_CHARGES + 1, too_many)] {
         let policy = limits(count);
-        assert_eq!(policy.charges(&attributes, None, &secret, now).len(), charged);
+        let owed = policy.charges(&attributes, None, &secret, now);
+        assert_eq!(owed.map(|charges| charges.len()), charged);
         let verdict = Trial::new(&policy).check(now, &attributes, None).unwrap();
-        let reason = (charged > MAX_CHARGES).then_some(Reason::InvalidRequest);
+        let reason = charged.err().map(|_| Reason::InvalidRequest);
         assert_eq!((verdict.allowed, verdict.reason), (reason.is_none(), reason));
+        let detail = charged.err().map(|invalid| invalid.to_string()).unwrap_or_default();
+        assert_eq!(verdict.detail, detail);
     }
 }

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use sluicegate_limits::charge::{Intent, InvalidSecret, KeySecret, MAX_CHARGES};
+use sluicegate_limits::charge::{Intent, InvalidSecret, KeySecret};
 use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::{Mode, Policy};
-use sluicegate_limits::verdict::Reason;
+use sluicegate_limits::verdict::{Reason, Verdict};
 
 use crate::call::{Call, Decision, Method, decision_id};
 use crate::clock;
@@ -136,11 +136,13 @@ impl Limiter {
         self.answer(&call, policy, spent, began)
     }
 
-    /// A refusal that no limit decided: a bad request, or a caller that is not trusted.
+    /// A refusal that no limit decided: a bad request, or a caller that is not trusted. `detail`
+    /// says to the caller what is wrong with the request; empty where nothing is.
     #[must_use]
-    pub fn refuse(&self, reason: Reason, call: &Call) -> Decision {
+    pub fn refuse(&self, reason: Reason, detail: String, call: &Call) -> Decision {
         let began = clock::instant();
-        self.answer(call, self.policy(), Spent::refused(reason), began)
+        let verdict = Verdict { detail, ..Verdict::refused(reason) };
+        self.answer(call, self.policy(), Spent::without_asking(verdict), began)
     }
 
     /// What the traffic class of a request decides.
@@ -159,15 +161,19 @@ impl Limiter {
         let charges =
             |now| policy.charges(&call.attributes, call.cost, &self.shared.secrets.keys, now);
         let now = self.store.now();
-        let owed = charges(now);
-        let (intent, most) = match call.method {
-            Method::Peek => (Intent::Look, MAX_CHARGES),
-            Method::Reserve { lasting } => (Intent::Reserve { lasting }, MAX_HELD),
-            Method::Hold { lasting } => (Intent::Hold { lasting }, MAX_HELD),
-            Method::Check | Method::CheckBatch | Method::End(_) => (Intent::Check, MAX_CHARGES),
+        let owed = match charges(now) {
+            Ok(owed) => owed,
+            Err(invalid) => return Spent::without_asking(Verdict::invalid(invalid)),
         };
-        if owed.len() > most {
-            return Spent::refused(Reason::InvalidRequest);
+        let (intent, holds) = match call.method {
+            Method::Peek => (Intent::Look, false),
+            Method::Reserve { lasting } => (Intent::Reserve { lasting }, true),
+            Method::Hold { lasting } => (Intent::Hold { lasting }, true),
+            Method::Check | Method::CheckBatch | Method::End(_) => (Intent::Check, false),
+        };
+        if holds && owed.len() > MAX_HELD {
+            let detail = format!("more than {MAX_HELD} limits apply, the most that can be held");
+            return Spent::without_asking(Verdict::invalid(detail));
         }
         let unmatched = owed.iter().all(|charge| charge.limit.mode == Mode::Shadow);
         if unmatched && self.shared.rules.unmatched == Unmatched::Deny {

@@ -54,6 +54,11 @@ impl<'d> Revealed<'d> {
         &self.verdict().reason_text
     }
 
+    /// What is wrong with the request; empty where nothing is.
+    pub(crate) fn detail(self) -> &'d str {
+        &self.verdict().detail
+    }
+
     pub(crate) const fn degraded(self) -> bool {
         self.0.verdict.degraded
     }

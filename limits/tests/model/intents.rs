@@ -57,7 +57,7 @@ impl World {
         facts.set("tenant_id", name).unwrap();
         facts.set("client_id", name).unwrap();
         let (cost, now) = (cost.map(Tokens::new), Timestamp::new(self.now));
-        self.policies[rng.usize(..2)].charges(&facts.finish(), cost, &self.secret, now)
+        self.policies[rng.usize(..2)].charges(&facts.finish(), cost, &self.secret, now).unwrap()
     }
 
     fn request(&mut self, rng: &mut Rng) {

@@ -14,7 +14,7 @@ const QUICKSTART: &str = include_str!("../../examples/quickstart.yaml");
 const NOW: Timestamp = Timestamp::new(1_700_000_123_456_789);
 
 fn charges<'p>(policy: &'p Policy, pairs: &[(&str, &str)]) -> Charges<'p> {
-    policy.charges(&request(pairs), None, &secret(), NOW)
+    policy.charges(&request(pairs), None, &secret(), NOW).unwrap()
 }
 
 fn names<'p>(policy: &'p Policy, pairs: &[(&str, &str)]) -> Vec<&'p str> {
@@ -23,7 +23,7 @@ fn names<'p>(policy: &'p Policy, pairs: &[(&str, &str)]) -> Vec<&'p str> {
 
 /// The cost for the one limit that applies.
 fn cost(policy: &Policy, pairs: &[(&str, &str)], stated: Option<u64>) -> u64 {
-    let charges = policy.charges(&request(pairs), stated.map(Tokens::new), &secret(), NOW);
+    let charges = policy.charges(&request(pairs), stated.map(Tokens::new), &secret(), NOW).unwrap();
     assert_eq!(charges.len(), 1);
     charges[0].tokens.get()
 }
@@ -237,7 +237,7 @@ fn a_key_depends_on_the_secret_and_on_nothing_else_that_changes() {
     let facts = request(&[("tenant_id", "acme"), ("user_id", "u")]);
     let key = |byte: u8, facts: &Attributes| {
         let secret = KeySecret::new(&[byte; 32]).unwrap();
-        policy.charges(facts, None, &secret, NOW)[0].key
+        policy.charges(facts, None, &secret, NOW).unwrap()[0].key
     };
     assert_eq!(key(1, &facts), key(1, &request(&[("tenant_id", "acme")])));
     assert_ne!(key(1, &facts).hash, key(2, &facts).hash);

@@ -210,7 +210,7 @@ fn a_verdict_is_explained_with_what_was_used_before_it() {
   b: { limit: 5, window: 1s, cost: 3 }
   trial: { limit: 1, window: 1s, cost: 2, mode: shadow }",
     );
-    let charges = policy.charges(&request(&[]), None, &crate::secret(), NOW);
+    let charges = policy.charges(&request(&[]), None, &crate::secret(), NOW).unwrap();
     let check = charges.iter().map(|charge| charge.ask(Op::Take)).collect();
     let mut counters = HashMap::new();
     let mut explained = |degraded: bool, most| {
@@ -242,7 +242,7 @@ fn charges_are_what_explanations_say_for_random_policies() {
             let method = pick(&mut rng, &["GET", "POST"]);
             let path = random_path(&mut rng, &["a", "b", "c", "%2f"]);
             let facts = request(&[("method", method), ("path", &path), ("tenant_id", "t")]);
-            let charges = policy.charges(&facts, None, &crate::secret(), NOW);
+            let charges = policy.charges(&facts, None, &crate::secret(), NOW).unwrap();
             let charged: Vec<_> =
                 charges.iter().map(|c| (c.limit.name.to_string(), Some(c.tokens.get()))).collect();
             let explained: Vec<_> = explain(&policy, &facts, None, NOW)

@@ -87,7 +87,7 @@ fn random_policies_apply_the_same_limits_by_index_and_by_scan() {
                 *value = pick(&mut rng, &VALUES);
             }
             let facts = request(&facts);
-            let charges = policy.charges(&facts, None, &secret(), Timestamp::ZERO);
+            let charges = policy.charges(&facts, None, &secret(), Timestamp::ZERO).unwrap();
             let indexed: Vec<&str> = charges.iter().map(|charge| &*charge.limit.name).collect();
             // An explanation asks every limit.
             let explained = explain(&policy, &facts, None, Timestamp::ZERO).limits;

@@ -21,7 +21,7 @@ const LIMITS: &str = "rate_limits:
 ";
 
 fn charges<'p>(policy: &'p Policy, tenant: &str, now: Timestamp) -> Charges<'p> {
-    policy.charges(&request(&[("tenant_id", tenant)]), None, &secret(), now)
+    policy.charges(&request(&[("tenant_id", tenant)]), None, &secret(), now).unwrap()
 }
 
 fn ops(policy: &Policy, intent: Intent) -> Vec<Op> {

@@ -158,7 +158,7 @@ fn what_is_not_set_has_its_default() {
 fn counter(limit: &str) -> (u8, [u8; 16], u64) {
     let policy = policy(&format!("rate_limits: {{ {limit} }}"));
     let request = request(&[("tenant_id", "a"), ("user_id", "b"), ("client_id", "c")]);
-    let charges = policy.charges(&request, None, &secret(), NOON);
+    let charges = policy.charges(&request, None, &secret(), NOON).unwrap();
     (charges[0].key.partition, charges[0].key.hash, charges[0].limit.id)
 }
 

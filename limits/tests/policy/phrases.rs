@@ -128,7 +128,7 @@ fn means_what_it_prints(
         facts.set(name, pick(rng, &values)).unwrap();
     }
     let facts = facts.finish();
-    let charges = policy.charges(&facts, None, &secret(), Timestamp::ZERO);
+    let charges = policy.charges(&facts, None, &secret(), Timestamp::ZERO).unwrap();
     let explained = explain(policy, &facts, None, Timestamp::ZERO).limits;
     assert_eq!(charges.len() == 1, explained[0].applies, "{when}");
 }

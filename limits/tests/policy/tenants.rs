@@ -40,7 +40,7 @@ fn numbers(
     now: Timestamp,
 ) -> (u64, u64, String) {
     let facts = request(facts);
-    let charges = policy.charges(&facts, None, &secret(), now);
+    let charges = policy.charges(&facts, None, &secret(), now).unwrap();
     let charge = charges.iter().find(|charge| *charge.limit.name == *limit).unwrap();
     let layer = match charge.layer {
         Layer::Limit => "limit".to_owned(),
@@ -105,7 +105,7 @@ fn conditions_and_keys_see_the_plan_by_the_files() {
     );
     let policy = policy(&text);
     let applies = |facts: &[(&str, &str)]| {
-        let charges = policy.charges(&request(facts), None, &secret(), END);
+        let charges = policy.charges(&request(facts), None, &secret(), END).unwrap();
         charges.iter().find(|charge| *charge.limit.name == *"by_plan").map(|charge| charge.key)
     };
     let by_files = applies(&[("tenant_id", "acme"), ("plan", "free")]);

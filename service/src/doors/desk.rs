@@ -32,13 +32,13 @@ pub(super) struct Named {
 }
 
 impl Desk<'_> {
-    /// The call that a caller wants decided, or its refusal and what is wrong with it. `kind` is
-    /// the method where nothing could be read.
+    /// The call that a caller wants decided, or its refusal. `kind` is the method where nothing
+    /// could be read.
     pub(super) fn call(
         self,
         kind: Method,
         wanted: impl FnOnce() -> Result<Wanted, String>,
-    ) -> Result<Call, Box<(Decision, String)>> {
+    ) -> Result<Call, Box<Decision>> {
         if !self.caller.trusted {
             return Err(Box::new(self.refuse(kind, Reason::UntrustedCaller, String::new())));
         }
@@ -49,25 +49,24 @@ impl Desk<'_> {
         call.map_err(|detail| Box::new(self.refuse(kind, Reason::InvalidRequest, detail)))
     }
 
-    /// Decides what a caller wants; also answers what is wrong with it, which is empty where
-    /// nothing is.
+    /// Decides what a caller wants.
     pub(super) async fn decide(
         self,
         kind: Method,
         wanted: impl FnOnce() -> Result<Wanted, String>,
-    ) -> (Decision, String) {
+    ) -> Decision {
         match self.call(kind, wanted) {
-            Ok(call) => (self.limiter.check(call).await, String::new()),
+            Ok(call) => self.limiter.check(call).await,
             Err(refused) => *refused,
         }
     }
 
-    /// Ends what a token names, or moves its end; also answers what is wrong with the request.
+    /// Ends what a token names, or moves its end.
     pub(super) async fn end(
         self,
         kind: Ending,
         named: impl FnOnce() -> Result<Named, String>,
-    ) -> (Decision, String) {
+    ) -> Decision {
         if !self.caller.trusted {
             return self.refuse(Method::End(kind), Reason::UntrustedCaller, String::new());
         }
@@ -78,15 +77,15 @@ impl Desk<'_> {
         match read {
             Ok((reservation, ending)) => {
                 let call = self.caller.unread(self.common, self.door);
-                (self.limiter.end(call, &reservation, ending).await, String::new())
+                self.limiter.end(call, &reservation, ending).await
             }
             Err(detail) => self.refuse(Method::End(kind), Reason::InvalidRequest, detail),
         }
     }
 
-    fn refuse(self, method: Method, reason: Reason, detail: String) -> (Decision, String) {
+    fn refuse(self, method: Method, reason: Reason, detail: String) -> Decision {
         let call = Call { method, ..self.caller.unread(self.common, self.door) };
-        (self.limiter.refuse(reason, &call), detail)
+        self.limiter.refuse(reason, detail, &call)
     }
 }
 

@@ -37,24 +37,24 @@ impl ExtAuthz {
     async fn decide(&self, caller: Caller, context: &AttributeContext) -> CheckResponse {
         let caller = Caller { trace: trace(caller, context), ..caller };
         if !caller.trusted {
-            return self.refuse(Reason::UntrustedCaller, caller, None);
+            return self.refuse(Reason::UntrustedCaller, caller, String::new());
         }
         let attributes = self.common.origin.attributes(context).map_err(|error| error.to_string());
         let call = attributes.and_then(|a| caller.call(&self.common, Door::ExtAuthz, a, None));
         match call {
-            Ok(call) => self.encode(&self.limiter.check(call).await, None),
-            Err(error) => self.refuse(Reason::InvalidRequest, caller, Some(&error)),
+            Ok(call) => self.encode(&self.limiter.check(call).await),
+            Err(detail) => self.refuse(Reason::InvalidRequest, caller, detail),
         }
     }
 
-    fn refuse(&self, reason: Reason, caller: Caller, detail: Option<&str>) -> CheckResponse {
-        let decision = self.limiter.refuse(reason, &caller.unread(&self.common, Door::ExtAuthz));
-        self.encode(&decision, detail)
+    fn refuse(&self, reason: Reason, caller: Caller, detail: String) -> CheckResponse {
+        let call = caller.unread(&self.common, Door::ExtAuthz);
+        self.encode(&self.limiter.refuse(reason, detail, &call))
     }
 
-    fn encode(&self, decision: &Decision, detail: Option<&str>) -> CheckResponse {
+    fn encode(&self, decision: &Decision) -> CheckResponse {
         let jitter = self.common.retry_after_jitter(Revealed::of(decision));
-        encode::response(decision, self.common.header_style, jitter, detail)
+        encode::response(decision, self.common.header_style, jitter)
     }
 }
 
@@ -137,7 +137,7 @@ where
         }
         Poll::Ready(Ok(match self.door.take() {
             Some(door) => {
-                let detail = Some("the gateway's question could not be read or is too large");
+                let detail = "the gateway's question could not be read or is too large".to_owned();
                 encode::message(&door.refuse(Reason::InvalidRequest, Caller::UNKNOWN, detail))
             }
             None => response,

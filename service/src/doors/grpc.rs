@@ -158,14 +158,10 @@ impl Native {
         if method == Method::Peek {
             return match desk.call(method, wanted) {
                 Ok(call) => self.explain(call).await,
-                Err(refused) => {
-                    let (decision, detail) = *refused;
-                    encode::response(Revealed::of(&decision), detail)
-                }
+                Err(refused) => encode::response(Revealed::of(&refused)),
             };
         }
-        let (decision, detail) = desk.decide(method, wanted).await;
-        encode::response(Revealed::of(&decision), detail)
+        encode::response(Revealed::of(&desk.decide(method, wanted).await))
     }
 
     /// What a check would answer, and why.
@@ -180,7 +176,7 @@ impl Native {
             limit.on_store_failure.get_or_insert(otherwise.into());
         }
         let answer = Revealed::of(&decision);
-        let mut response = encode::response(answer, String::new());
+        let mut response = encode::response(answer);
         response.explained = encode::explained(answer.explained(limits));
         if answer.shows_policy() {
             let left_out = policy.limits().len().saturating_sub(response.explained.len());

@@ -86,10 +86,11 @@ impl Http {
 
 /// A decision as an answer; what nobody decided is a problem: who may not ask, what cannot be read,
 /// and what another replica should be asked.
-fn answer((decision, detail): &(Decision, String), write: fn(Revealed<'_>) -> String) -> Response {
+fn answer(decision: &Decision, write: fn(Revealed<'_>) -> String) -> Response {
     match decision.verdict.reason {
-        Some(Reason::Overloaded | Reason::UntrustedCaller) => refused(decision, None),
-        Some(Reason::InvalidRequest) if !detail.is_empty() => refused(decision, Some(detail)),
+        Some(Reason::Overloaded | Reason::UntrustedCaller | Reason::InvalidRequest) => {
+            refused(decision)
+        }
         _ => with_type("application/json", write(Revealed::of(decision))).into_response(),
     }
 }
@@ -157,9 +158,9 @@ fn wrong_method(allowed: &'static str) -> Response {
     response
 }
 
-fn refused(decision: &Decision, detail: Option<&str>) -> Response {
+fn refused(decision: &Decision) -> Response {
     let reason = decision.verdict.reason.unwrap_or(Reason::InvalidRequest);
-    problem(&Problem::of_decision(Revealed::of(decision), reason, detail))
+    problem(&Problem::of_decision(Revealed::of(decision), reason))
 }
 
 fn problem(problem: &Problem<'_>) -> Response {

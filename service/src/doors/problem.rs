@@ -50,11 +50,11 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// A denial; `detail` says what is wrong with the request where that is why.
-    pub(super) fn of_decision(answer: Revealed<'a>, reason: Reason, detail: Option<&str>) -> Self {
+    /// A denial.
+    pub(super) fn of_decision(answer: Revealed<'a>, reason: Reason) -> Self {
         let status = status::of(reason);
         let by_limit = status == StatusCode::TOO_MANY_REQUESTS;
-        let plain = Self::of_status(status, detail.unwrap_or(&why(answer, reason)));
+        let plain = Self::of_status(status, &why(answer, reason));
         Self {
             kind: if by_limit { QUOTA_EXCEEDED } else { BLANK },
             violated: answer
@@ -90,6 +90,7 @@ fn why(answer: Revealed<'_>, reason: Reason) -> String {
         None => "a limit".to_owned(),
     };
     match (reason, answer.retry_after()) {
+        _ if !answer.detail().is_empty() => answer.detail().to_owned(),
         (Reason::StoreUnavailable, _) => {
             format!("{limit} is closed while the counters are out of reach")
         }
@@ -102,12 +103,6 @@ fn why(answer: Revealed<'_>, reason: Reason) -> String {
         (_, Some(Wait::For(wait))) => {
             let seconds = wait.to_seconds_up();
             format!("{limit} lets this request pass again in {seconds} s")
-        }
-        // What a door could not read it describes itself; this is what the limiter refuses.
-        (Reason::InvalidRequest, _) => {
-            "more limits apply than one request may have; a path that cannot be normalised matches \
-             them all"
-                .to_owned()
         }
         (reason, _) => reason.as_str().replace('_', " "),
     }

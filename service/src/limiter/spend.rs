@@ -9,6 +9,7 @@ use sluicegate_limits::alert::alerts;
 use sluicegate_limits::charge::{Charge, Charges, Intent, ask_all};
 use sluicegate_limits::counter::{Op, Wait};
 use sluicegate_limits::decide::{Ask, Check, Outcome, Reply, Stale};
+use sluicegate_limits::invalid::InvalidRequest;
 use sluicegate_limits::policy::{Mode, OnStoreFailure};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
@@ -69,8 +70,12 @@ impl From<StoreError> for Again {
 
 impl Spent {
     /// Nothing was asked of any counter.
+    pub(super) const fn without_asking(verdict: Verdict) -> Self {
+        Self { verdict, store_time: Duration::ZERO, grant: None }
+    }
+
     pub(super) fn refused(reason: Reason) -> Self {
-        Self { verdict: Verdict::refused(reason), store_time: Duration::ZERO, grant: None }
+        Self::without_asking(Verdict::refused(reason))
     }
 }
 
@@ -81,7 +86,7 @@ impl Limiter {
         &self,
         charges: Charges<'p>,
         now: Timestamp,
-        charges_at: impl Fn(Timestamp) -> Charges<'p>,
+        charges_at: impl Fn(Timestamp) -> Result<Charges<'p>, InvalidRequest>,
         intent: Intent,
         otherwise: OnStoreFailure,
         deadline: Option<Instant>,
@@ -104,7 +109,10 @@ impl Limiter {
                 Err(Again::Failed(StoreError::Stale)) if !recomputed => {
                     recomputed = true;
                     way.now = self.store.now();
-                    way.charges = charges_at(way.now);
+                    way.charges = match charges_at(way.now) {
+                        Ok(charges) => charges,
+                        Err(invalid) => return Spent::without_asking(Verdict::invalid(invalid)),
+                    };
                 }
                 Err(Again::Failed(StoreError::BadState { ask })) => {
                     way.leave_store(|index| index == ask);

@@ -91,7 +91,7 @@ impl Caller<'_> {
         let store = &self.world.store;
         let secret = KeySecret::new(&[7; 32]).expect("long enough");
         let cost = Some(Tokens::new(cost));
-        let charges = policy.charges(&self.attributes, cost, &secret, store.now());
+        let charges = policy.charges(&self.attributes, cost, &secret, store.now()).unwrap();
         let check = ask_all(&charges, intent);
         let outcome = store.decide(check, soon()).await.expect("the store answers").outcome;
         let replies = merge_all(&charges, outcome.replies);

@@ -21,12 +21,11 @@ use super::super::status;
 use crate::call::Decision;
 use crate::reveal::Revealed;
 
-/// Writes the answer; `detail` says what is wrong with the request where that is why.
+/// Writes the answer.
 pub(super) fn response(
     decision: &Decision,
     style: HeaderStyle,
     retry_after_jitter: u64,
-    detail: Option<&str>,
 ) -> CheckResponse {
     let answer = Revealed::of(decision);
     let fields = answer.headers(style, retry_after_jitter);
@@ -41,7 +40,7 @@ pub(super) fn response(
             let denied = DeniedHttpResponse {
                 status: Some(HttpStatus { code: i32::from(status::of(reason).as_u16()) }),
                 headers,
-                body: Problem::of_decision(answer, reason, detail).to_json(),
+                body: Problem::of_decision(answer, reason).to_json(),
             };
             (code(reason), HttpResponse::DeniedResponse(denied))
         }

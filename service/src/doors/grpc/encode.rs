@@ -16,8 +16,8 @@ use crate::reveal::Revealed;
 /// The most bytes that explained limits have in one answer.
 const MAX_EXPLAINED_BYTES: usize = 256 * 1_024;
 
-/// Writes the answer; `detail` says what is wrong with the request where that is why.
-pub(super) fn response(decision: Revealed<'_>, detail: String) -> CheckResponse {
+/// Writes the answer.
+pub(super) fn response(decision: Revealed<'_>) -> CheckResponse {
     CheckResponse {
         allowed: decision.allowed(),
         reason: decision.reason_text().to_owned(),
@@ -29,7 +29,7 @@ pub(super) fn response(decision: Revealed<'_>, detail: String) -> CheckResponse 
         policy_revision: decision.policy_revision().to_owned(),
         degraded: decision.degraded(),
         limits: decision.limits().map(limit).collect(),
-        detail,
+        detail: decision.detail().to_owned(),
         explained: Vec::new(),
         explained_left_out: 0,
     }

@@ -20,10 +20,10 @@ pub(super) async fn reserve(desk: Desk<'_>, request: ReserveRequest) -> ReserveR
         Ok(Wanted { attributes, cost, method: Method::Reserve { lasting } })
     };
     let kind = Method::Reserve { lasting: Micros::ZERO };
-    let (decision, detail) = &desk.decide(kind, wanted).await;
+    let decision = &desk.decide(kind, wanted).await;
     let decision = Revealed::of(decision);
     let (reservation, lasts) = granted(decision);
-    let decision = Some(encode::response(decision, detail.clone()));
+    let decision = Some(encode::response(decision));
     ReserveResponse { decision, reservation, lasts }
 }
 
@@ -34,10 +34,10 @@ pub(super) async fn hold(desk: Desk<'_>, request: HoldRequest) -> HoldResponse {
         Ok(Wanted { attributes, cost, method: Method::Hold { lasting } })
     };
     let kind = Method::Hold { lasting: Micros::ZERO };
-    let (decision, detail) = &desk.decide(kind, wanted).await;
+    let decision = &desk.decide(kind, wanted).await;
     let decision = Revealed::of(decision);
     let (hold, lasts) = granted(decision);
-    HoldResponse { decision: Some(encode::response(decision, detail.clone())), hold, lasts }
+    HoldResponse { decision: Some(encode::response(decision)), hold, lasts }
 }
 
 pub(super) async fn settle(desk: Desk<'_>, request: SettleRequest) -> SettleResponse {
@@ -45,7 +45,7 @@ pub(super) async fn settle(desk: Desk<'_>, request: SettleRequest) -> SettleResp
         let ending = Ending::Settle { actual: actual(request.actual)? };
         Ok(Named { token: request.reservation, ending })
     };
-    let (decision, detail) = &desk.end(Ending::Settle { actual: Tokens::ZERO }, named).await;
+    let decision = &desk.end(Ending::Settle { actual: Tokens::ZERO }, named).await;
     let decision = Revealed::of(decision);
     SettleResponse {
         settled: decision.allowed(),
@@ -54,7 +54,7 @@ pub(super) async fn settle(desk: Desk<'_>, request: SettleRequest) -> SettleResp
         limits: decision.limits().map(encode::limit).collect(),
         decision_id: decision.id().to_string(),
         policy_revision: decision.policy_revision().to_owned(),
-        detail: detail.clone(),
+        detail: decision.detail().to_owned(),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn extend(desk: Desk<'_>, request: ExtendRequest) -> ExtendResp
         let ending = Ending::Extend { lasting: stated(request.lasting)? };
         Ok(Named { token: request.held, ending })
     };
-    let (decision, detail) = &desk.end(Ending::Extend { lasting: Micros::ZERO }, named).await;
+    let decision = &desk.end(Ending::Extend { lasting: Micros::ZERO }, named).await;
     let decision = Revealed::of(decision);
     let lasts = decision.grant().filter(|_| decision.allowed());
     ExtendResponse {
@@ -72,20 +72,20 @@ pub(super) async fn extend(desk: Desk<'_>, request: ExtendRequest) -> ExtendResp
         lasts: lasts.map(|grant| encode::duration(grant.lasts)),
         decision_id: decision.id().to_string(),
         policy_revision: decision.policy_revision().to_owned(),
-        detail: detail.clone(),
+        detail: decision.detail().to_owned(),
     }
 }
 
 pub(super) async fn release(desk: Desk<'_>, request: ReleaseRequest) -> ReleaseResponse {
     let named = || Ok(Named { token: request.hold, ending: Ending::Release });
-    let (decision, detail) = &desk.end(Ending::Release, named).await;
+    let decision = &desk.end(Ending::Release, named).await;
     let decision = Revealed::of(decision);
     ReleaseResponse {
         released: decision.allowed(),
         reason: decision.reason_text().to_owned(),
         decision_id: decision.id().to_string(),
         policy_revision: decision.policy_revision().to_owned(),
-        detail: detail.clone(),
+        detail: decision.detail().to_owned(),
     }
 }
 
