@@ -57,7 +57,8 @@ fn patterns() -> Vec<String> {
         all.extend(paths.clone());
     }
     let full = |path: &String| if path.is_empty() { "/".to_owned() } else { path.clone() };
-    let with_methods = |path: &String| ["GET", "POST", "*"].map(|m| format!("{m} {}", full(path)));
+    let methods = ["GET", "HEAD", "POST", "*"];
+    let with_methods = |path: &String| methods.map(|m| format!("{m} {}", full(path)));
     all.iter().flat_map(with_methods).collect()
 }
 
@@ -82,12 +83,17 @@ fn a_pattern_matches_just_what_it_lists() {
         let (wanted, path) = text.split_once(' ').unwrap();
         let meant = listed(path);
         for (request, method, path) in &requests {
-            let expected = (wanted == "*" || wanted == method) && meant.contains(path);
+            let expected = means(wanted, method) && meant.contains(path);
             assert_eq!(pattern.matches(request), expected, "{text} {method} {path}");
             checked += 1;
         }
     }
     assert!(checked > 200_000, "{checked}");
+}
+
+/// Whether a pattern of one method is about requests of another: `GET` is about `HEAD`.
+fn means(wanted: &str, method: &str) -> bool {
+    wanted == "*" || wanted == method || (wanted == "GET" && method == "HEAD")
 }
 
 /// The ranks of the words of a pattern's path, the end included, then of its method.
@@ -100,7 +106,12 @@ fn ranks(text: &str) -> Vec<usize> {
         _ => 4,
     };
     let mut ranks: Vec<_> = path.split('/').filter(|s| !s.is_empty()).map(order).collect();
-    ranks.extend([1, usize::from(method != "*")]);
+    let of_method = match method {
+        "*" => 0,
+        "GET" => 1,
+        _ => 2,
+    };
+    ranks.extend([1, of_method]);
     ranks
 }
 
@@ -131,8 +142,7 @@ fn only_patterns_of_one_shape_share_requests_and_rank() {
     let mut equal = 0;
     for (one, one_method, one_paths) in &all {
         for (other, other_method, other_paths) in &all {
-            let same_method =
-                [*one_method, *other_method].contains(&"*") || one_method == other_method;
+            let same_method = means(one_method, other_method) || means(other_method, one_method);
             let share = same_method && !one_paths.is_disjoint(other_paths);
             let same_rank = one.specificity() == other.specificity();
             assert_eq!(share && same_rank, one.shape() == other.shape(), "{one} | {other}");
@@ -175,6 +185,17 @@ fn the_most_specific_of_the_matching_is_the_one_a_reader_expects() {
     }
     assert_eq!(best("GET", "/v1/search").as_deref(), Some("* /v1/search"));
     assert_eq!(best("GET", "/v1/users").as_deref(), Some("* /**"));
+    // A HEAD is the GET that answers it, unless it has an entry of its own.
+    let heads = ["* /a", "GET /a", "GET /b", "HEAD /b", "HEAD /**", "* /c/d"];
+    let heads = heads.map(|text| Pattern::parse(text).unwrap());
+    let best = |path: &str| {
+        let matching = heads.iter().filter(|pattern| pattern.matches(&request("HEAD", path)));
+        matching.max_by_key(|pattern| pattern.specificity()).unwrap().to_string()
+    };
+    assert_eq!(best("/a"), "GET /a");
+    assert_eq!(best("/b"), "HEAD /b");
+    assert_eq!(best("/c/d"), "* /c/d", "the path counts before the method");
+    assert_eq!(best("/e"), "HEAD /**");
 }
 
 #[test]
@@ -182,7 +203,7 @@ fn an_opaque_path_matches_every_pattern_of_its_method() {
     for path in ["/v1/export%2f", "/%zz", "/a\\b", "/\0", "*"] {
         let request = request("POST", path);
         for text in patterns() {
-            let expected = !text.starts_with("GET");
+            let expected = !text.starts_with("GET") && !text.starts_with("HEAD");
             assert_eq!(Pattern::parse(&text).unwrap().matches(&request), expected, "{text}");
         }
     }

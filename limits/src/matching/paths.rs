@@ -1,13 +1,14 @@
 //! Finds what may match a method and path without trying every pattern.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 
 use super::index::Found;
 use crate::attributes::Attributes;
-use crate::policy::pattern::{Pattern, Segment};
+use crate::policy::pattern::{GET, HEAD, Pattern, Segment};
 
 /// How many leading segments of a path are looked at. A request walks down at most two branches at
-/// each, so at most 2^8.
+/// each, so at most 2^8 for each of its method, any method and, for `HEAD`, `GET`.
 const INDEXED_SEGMENTS: usize = 8;
 
 /// Entries of a policy by their patterns: a tree of the method and the leading segments, and at
@@ -61,13 +62,35 @@ impl PathIndex {
         }
     }
 
+    /// Visits what may match together: for every kind of method and path that some pattern names,
+    /// the positions whose patterns may match, some more than once. Kinds whose positions are part
+    /// of another's are left out.
+    pub(crate) fn each_way(&self, visit: &mut impl FnMut(&[u32]) -> ControlFlow<()>) {
+        let any = self.methods.any.as_deref();
+        let mut ways: Vec<Vec<&Branch>> = Vec::new();
+        for (name, branch) in &self.methods.below {
+            let get = (**name == *HEAD).then(|| self.methods.below.get(GET)).flatten();
+            ways.push([Some(branch), get, any].into_iter().flatten().collect());
+        }
+        if ways.is_empty() {
+            ways.push(any.into_iter().collect());
+        }
+        for branches in ways {
+            if each_path(&branches, &self.always, visit).is_break() {
+                return;
+            }
+        }
+    }
+
     /// Finds the positions whose patterns may match.
     pub(crate) fn find(&self, attributes: &Attributes, found: &mut Found) {
         found.extend_from_slice(&self.always);
         let Some(path) = attributes.get("path") else { return };
-        let named = attributes.get("method").and_then(|method| self.methods.below.get(method));
+        let method = attributes.get("method");
+        let named = [method, method.filter(|method| *method == HEAD).map(|_| GET)];
+        let named = named.into_iter().flatten().filter_map(|name| self.methods.below.get(name));
         let any = self.methods.any.as_deref();
-        for method in named.into_iter().chain(any) {
+        for method in named.chain(any) {
             if attributes.path_is_opaque() {
                 // Every pattern of the method matches it.
                 method.all(found);
@@ -107,6 +130,31 @@ impl Branch {
         found.extend_from_slice(&self.beyond);
         self.below.values().chain(self.any.as_deref()).for_each(|branch| branch.all(found));
     }
+}
+
+/// Visits what may match together below branches that one path leads to; `found` is what matches by
+/// the way there.
+fn each_path(
+    branches: &[&Branch],
+    found: &[u32],
+    visit: &mut impl FnMut(&[u32]) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let beyond = branches.iter().flat_map(|branch| &branch.beyond).copied();
+    let found: Vec<u32> = found.iter().copied().chain(beyond).collect();
+    let here = branches.iter().flat_map(|branch| &branch.here).copied();
+    visit(&found.iter().copied().chain(here).collect::<Vec<_>>())?;
+    let any: Vec<&Branch> = branches.iter().filter_map(|branch| branch.any.as_deref()).collect();
+    let literals: BTreeSet<&str> =
+        branches.iter().flat_map(|branch| branch.below.keys()).map(|key| &**key).collect();
+    for literal in &literals {
+        let below = branches.iter().filter_map(|branch| branch.below.get(*literal));
+        each_path(&below.chain(any.iter().copied()).collect::<Vec<_>>(), &found, visit)?;
+    }
+    // What any segment leads to is part of what a literal leads to.
+    if literals.is_empty() && !any.is_empty() {
+        each_path(&any, &found, visit)?;
+    }
+    ControlFlow::Continue(())
 }
 
 /// Keeps positions in order, each once.

@@ -5,6 +5,7 @@
 mod callers;
 mod conditions;
 mod costs;
+mod crowded;
 mod reach;
 mod shadowed;
 
@@ -91,9 +92,11 @@ impl Compiled {
         lint.shadowed();
         lint.contradictions();
         lint.unknown_endpoints();
+        lint.gets_without_heads();
         lint.repeated_patterns();
         lint.endpoint_keys();
         lint.costs();
+        lint.crowded();
         lint.chosen_keys();
         lint.anonymous(surroundings.service.as_ref());
         lint.addresses(surroundings.service.as_ref());

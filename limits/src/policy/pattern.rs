@@ -2,14 +2,20 @@
 //!
 //! A segment of the path is a literal, `{param}` (any one segment, with a name for its reader),
 //! `*` (any one segment) or, last only, `**` (zero or more segments). The method is a token in
-//! upper case, or `*` for any; `GET` does not imply `HEAD`. Literals are spelled as requests'
-//! paths are ([`crate::attributes`]), so that both sides are compared in one form.
+//! upper case, or `*` for any; `GET` is `HEAD` too, since servers route it so. Literals are
+//! spelled as requests' paths are ([`crate::attributes`]), so that both sides are compared in one
+//! form.
 
 mod relation;
 
 use std::fmt;
 
 use crate::attributes::{Attributes, is_method, path};
+
+/// The method whose patterns are about [`HEAD`] too.
+pub(crate) const GET: &str = "GET";
+/// The method that asks for the head of what [`GET`] would answer.
+pub(crate) const HEAD: &str = "HEAD";
 
 /// The longest pattern, in bytes.
 pub const MAX_PATTERN_BYTES: usize = 2_048;
@@ -26,8 +32,8 @@ pub struct Pattern {
 /// How specific a pattern is; the greater is the more specific.
 ///
 /// The path counts first, segment by segment: literal > `{param}` > `*` > the end > `**`. Then a
-/// named method is above any. Of two patterns that match one request, neither is the more
-/// specific exactly where they have the same [`Pattern::shape`].
+/// named method is above any, and `HEAD` above the `GET` that covers it. Of two patterns that match
+/// one request, neither is the more specific exactly where they have the same [`Pattern::shape`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Specificity<'p>(&'p [u8]);
 
@@ -107,7 +113,7 @@ impl Pattern {
         let method = (method != "*").then(|| Box::from(method));
         let segments = parse_path(path)?;
         // The end is a segment of its own, so that `/a` is more specific than `/a/**`.
-        let ranks = segments.iter().map(Segment::rank).chain([1, u8::from(method.is_some())]);
+        let ranks = segments.iter().map(Segment::rank).chain([1, method_rank(method.as_deref())]);
         Ok(Self { method, ranks: ranks.collect(), segments })
     }
 
@@ -128,8 +134,7 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, request: &Attributes) -> bool {
         let Some(path) = request.get("path") else { return false };
-        let method = self.method.as_deref();
-        (method.is_none() || method == request.get("method")) && self.matches_path(path)
+        covers_method(self.method(), request.get("method")) && self.matches_path(path)
     }
 
     /// Whether a canonical path, as [`Attributes`] holds it, is meant; an opaque one always is.
@@ -203,6 +208,21 @@ impl fmt::Display for Segment {
             Self::Any => f.write_str("*"),
             Self::Rest => f.write_str("**"),
         }
+    }
+}
+
+/// Whether a pattern's method means that of a request or of another pattern; `None` is any. Servers
+/// answer `HEAD` by what handles `GET`.
+fn covers_method(pattern: Option<&str>, other: Option<&str>) -> bool {
+    pattern.is_none() || pattern == other || matches!((pattern, other), (Some(GET), Some(HEAD)))
+}
+
+/// Of patterns that mean one method, the greater is the more specific.
+fn method_rank(method: Option<&str>) -> u8 {
+    match method {
+        None => 0,
+        Some(GET) => 1,
+        Some(_) => 2,
     }
 }
 

@@ -126,9 +126,11 @@ codes! {
     NEVER_PASSES = "never_passes": "warning: a request that costs more than passes at once",
     CONTRADICTION = "contradiction": "warning: parts of a condition that no value meets",
     UNKNOWN_ENDPOINT = "unknown_endpoint": "warning: a condition on an endpoint that no entry is",
+    GET_ALONE = "get_alone": "warning: a condition on the method GET that leaves HEAD out",
     REPEATED_PATTERN = "repeated_pattern": "warning: a pattern that is a part of another one",
     UNUSED_COST = "unused_cost": "warning: an endpoint's cost that no limit asks for",
     OPEN_TO_ANYONE = "open_to_anyone": "warning: requests without an identity have no limit",
+    CROWDED = "crowded": "warning: a request that more limits may charge than one may have",
     CHOSEN_KEY = "chosen_key": "warning: a counter that the caller chooses",
     PROXIED_ADDRESS = "proxied_address": "warning: an address that may be that of a proxy",
 }

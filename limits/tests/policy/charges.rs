@@ -96,6 +96,7 @@ rate_limits:
     assert_eq!(of("GET", "/v1/other"), 5);
     assert_eq!(of("GET", "/v1/search"), 6);
     assert_eq!(of("GET", "/free"), 0);
+    assert_eq!(of("HEAD", "/v1/search"), 6, "servers answer HEAD by what handles GET");
     assert_eq!(cost(&policy, &[("user_id", "no path")], None), 1);
     let search = [("method", "GET"), ("path", "/v1/search")];
     assert_eq!(cost(&policy, &search, Some(7)), 7);

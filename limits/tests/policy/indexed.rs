@@ -18,7 +18,7 @@ const TARGETS: [&str; 9] = [
     "/a%2fb",
     "/z",
 ];
-const METHODS: [&str; 3] = ["GET", "POST", "*"];
+const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "*"];
 const NAMES: [&str; 6] = ["tenant_id", "user_id", "plan", "endpoint", "headers.x-a", "claims.b"];
 const VALUES: [&str; 4] = ["1", "2", "3", "4"];
 
@@ -80,7 +80,7 @@ fn random_policies_apply_the_same_limits_by_index_and_by_scan() {
                 facts.push(("path", pick(&mut rng, &TARGETS)));
             }
             if rng.u32(..5) > 0 {
-                facts.push(("method", pick(&mut rng, &["GET", "POST", "PUT"])));
+                facts.push(("method", pick(&mut rng, &["GET", "HEAD", "POST", "PUT"])));
             }
             facts.extend(NAMES.into_iter().filter(|_| rng.bool()).map(|name| (name, "")));
             for (_, value) in facts.iter_mut().filter(|(_, value)| value.is_empty()) {

@@ -241,6 +241,63 @@ fn conditions_are_looked_at() {
 }
 
 #[test]
+fn a_condition_on_get_says_what_it_means_for_head() {
+    let of = |when: &str| {
+        lints(&format!("  a: {{ key: tenant_id, limit: 5, window: 1m, when: '{when}' }}"))
+    };
+    assert_eq!(of(r#"method == "GET""#), ["2:52 get_alone"]);
+    assert_eq!(of(r#"has(user_id) || method in ["GET", "POST"]"#), ["2:52 get_alone"]);
+    for sound in [
+        r#"method in ["GET", "HEAD"]"#,
+        r#"method == "GET" && method != "HEAD""#,
+        r#"method != "GET""#,
+        r#"method == "POST""#,
+    ] {
+        assert_eq!(of(sound), [""; 0], "{sound}");
+    }
+}
+
+/// A crowd is told where it may stand at one request, and not where something sets it apart.
+#[test]
+fn more_limits_than_may_charge_one_request_are_told() {
+    let many = |form: &dyn Fn(usize) -> String, count: usize| {
+        let limits: String = (0..count).map(|n| format!("  l{n}: {{ {} }}\n", form(n))).collect();
+        let all = of_text(&format!("rate_limits:\n{limits}"), None);
+        all.into_iter().filter(|lint| lint.ends_with(" crowded")).collect::<Vec<_>>()
+    };
+    let sized = |n: usize, rest: &str| format!("limit: {}, window: 1m{rest}", n + 1);
+    let alike = |n| sized(n, "");
+    assert_eq!(many(&alike, 256), [""; 0]);
+    assert_eq!(many(&alike, 257), ["258:3 crowded"]);
+    assert_eq!(many(&alike, 300), ["258:3 crowded"]);
+    let disabled = |n| sized(n, if n < 50 { ", mode: disabled" } else { "" });
+    assert_eq!(many(&disabled, 306), [""; 0]);
+    let on_paths = |n| sized(n, &format!(", match: 'GET /v1/{n}'"));
+    assert_eq!(many(&on_paths, 1_000), [""; 0]);
+    let below = |n: usize| sized(n, &format!(", match: 'GET /{}**'", "a/".repeat(n % 5)));
+    assert_eq!(many(&below, 300), ["258:3 crowded"], "one path is below them all");
+    let odd = |n| sized(n, &format!(", match: '{} /a'", ["GET", "POST"][n % 2]));
+    assert_eq!(many(&odd, 500), [""; 0]);
+    let heads = |n| sized(n, &format!(", match: '{} /a'", ["GET", "HEAD"][n % 2]));
+    assert_eq!(many(&heads, 300), ["258:3 crowded"], "a HEAD meets both");
+    let when = |text: String| {
+        move |n| sized(n, &format!(", when: '{}'", text.replace('N', &format!("{n}"))))
+    };
+    let tenant = when(r#"tenant_id == "tN""#.to_owned());
+    assert_eq!(many(&tenant, 300), ["258:3 crowded"], "who has no tenant meets them all");
+    assert_eq!(many(&when(r#"has(tenant_id) && tenant_id == "tN""#.to_owned()), 1_000), [""; 0]);
+    assert_eq!(many(&when(r#"claims.level == N && has(claims.level)"#.to_owned()), 300), [""; 0]);
+    assert_eq!(many(&when(r#"host == "hN.test""#.to_owned()), 300), [""; 0]);
+    let keyed = |n| format!("key: tenant_id, {}", tenant(n));
+    assert_eq!(many(&keyed, 300), [""; 0]);
+    let country = |n: usize| {
+        sized(n, &format!(", key: country, when: 'country == \"{}\"'", ["ES", "PT"][n % 2]))
+    };
+    assert_eq!(many(&country, 512), [""; 0]);
+    assert_eq!(many(&country, 514), ["514:3 crowded"], "257 of them for one country");
+}
+
+#[test]
 fn a_pattern_that_is_part_of_another_is_too_many() {
     let of = |patterns: &str| {
         lints(&format!("  a: {{ key: tenant_id, limit: 5, window: 1m, match: [{patterns}] }}"))

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{LimitPlaces, Lint, code};
 use crate::policy::Limit;
 use crate::policy::condition::{Condition, Is, Test};
+use crate::policy::pattern::{GET, HEAD};
 use crate::policy::problem::shown;
 
 impl Lint<'_> {
@@ -43,6 +44,32 @@ impl Lint<'_> {
                             condition: add the entry, or use `match`";
                 self.about(position, |places| places.when, code::UNKNOWN_ENDPOINT, message, help);
             }
+        }
+    }
+
+    /// Conditions on the method `GET` that leave out `HEAD`, which servers answer by the same code.
+    pub(super) fn gets_without_heads(&mut self) {
+        let policy = self.policy;
+        for (position, limit) in policy.limits.iter().enumerate() {
+            let tests: Vec<&Test> = limit.condition.iter().flat_map(Condition::tests).collect();
+            let mut named = tests.iter().filter(|test| *test.attribute == *"method");
+            let names = |test: &Test, method: &str| {
+                let Is::Text { among, .. } = &test.is else { return false };
+                among.iter().any(|name| **name == *method)
+            };
+            // Whoever names HEAD has thought of it.
+            if named.clone().any(|test| names(test, HEAD)) {
+                continue;
+            }
+            let of_get = |test: &&&Test| {
+                names(test, GET) && matches!(&test.is, Is::Text { negated: false, .. })
+            };
+            let Some(test) = named.find(of_get) else { continue };
+            let message =
+                format!("`{test}` leaves `HEAD` out, which servers answer as they do GET");
+            let help = "write `method in [\"GET\", \"HEAD\"]`, or a `match` of GET, which is about \
+                        both; for GET alone add `method != \"HEAD\"`";
+            self.about(position, |places| places.when, code::GET_ALONE, message, help);
         }
     }
 

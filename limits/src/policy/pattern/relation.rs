@@ -1,12 +1,12 @@
 //! How the requests of two patterns relate.
 
-use super::{Pattern, Segment};
+use super::{Pattern, Segment, covers_method};
 
 impl Pattern {
     /// Whether this pattern matches every request that the other one matches.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        if self.method.is_some() && self.method != other.method {
+        if !covers_method(self.method(), other.method()) {
             return false;
         }
         let mut theirs = other.segments.iter();
@@ -27,8 +27,8 @@ impl Pattern {
     /// Whether some request is matched by both.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        let methods = (&self.method, &other.method);
-        if matches!(methods, (Some(ours), Some(theirs)) if ours != theirs) {
+        let (ours, theirs) = (self.method(), other.method());
+        if !covers_method(ours, theirs) && !covers_method(theirs, ours) {
             return false;
         }
         let (mut ours, mut theirs) = (self.segments.iter(), other.segments.iter());
@@ -75,6 +75,8 @@ mod tests {
             ("GET /**", "GET /"),
             ("GET /a/**", "GET /a"),
             ("* /**", "* /**"),
+            ("GET /a/**", "HEAD /a"),
+            ("* /a", "HEAD /a"),
         ] {
             assert!(pattern(wide).covers(&pattern(narrow)), "{wide} and {narrow}");
             assert!(pattern(wide).overlaps(&pattern(narrow)), "{wide} and {narrow}");
@@ -87,12 +89,16 @@ mod tests {
             ("GET /a/{x}", "GET /a/**"),
             ("GET /a/**", "GET /**"),
             ("GET /a/*", "GET /*/b"),
+            ("HEAD /a", "GET /a"),
+            ("HEAD /a/**", "GET /a/b"),
         ] {
             assert!(!pattern(one).covers(&pattern(other)), "{one} and {other}");
             assert!(pattern(one).overlaps(&pattern(other)), "{one} and {other}");
         }
         for (one, other) in [
             ("GET /a", "POST /a"),
+            ("HEAD /a", "POST /a"),
+            ("GET /a", "HEAD /b"),
             ("GET /a", "GET /b"),
             ("GET /a", "GET /a/b"),
             ("GET /a/{x}", "GET /a"),
@@ -112,7 +118,7 @@ mod tests {
         println!("seed {seed}");
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut requests = Vec::new();
-        for method in ["GET", "POST", "PUT"] {
+        for method in ["GET", "HEAD", "POST", "PUT"] {
             for length in 0..=4_u32 {
                 for number in 0..3_usize.pow(length) {
                     let digit = |at| ["a", "b", "c"][number / 3_usize.pow(at) % 3];
@@ -125,7 +131,7 @@ mod tests {
             }
         }
         let mut random = || {
-            let method = rng.choice(["GET", "POST", "*"]).unwrap();
+            let method = rng.choice(["GET", "HEAD", "POST", "*"]).unwrap();
             let mut path: Vec<&str> =
                 (0..rng.usize(..3)).map(|_| rng.choice(["a", "b", "{x}", "*"]).unwrap()).collect();
             if rng.u8(..3) == 0 {
