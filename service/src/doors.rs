@@ -5,15 +5,16 @@
 //! metrics are for callers inside the listener's `trust`. A refusal has a reason, and each door
 //! says it in its own protocol: [`status`] is the one table of the answers that HTTP knows.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use ::http::{Extensions, HeaderMap};
+use ::http::header::CONTENT_TYPE;
+use ::http::{Extensions, HeaderMap, HeaderName};
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::headers::HeaderStyle;
 use sluicegate_limits::policy::units::MAX_COST;
 use sluicegate_limits::time::Tokens;
+use sluicegate_limits::verdict::Reason;
 
 use crate::call::{Call, Door, Method};
 use crate::geography::Geography;
@@ -23,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::reload::ReloadState;
 use crate::reveal::Revealed;
-use crate::server::{Peer, Routers};
+use crate::server::{Entry, Routers};
 use crate::settings::{Listener, Settings, TrafficClass};
 use crate::telemetry::TraceParent;
 
@@ -52,10 +53,22 @@ pub struct Common {
     reflection: axum::Router,
 }
 
+/// The headers that are read of a gRPC call, by us and by its library.
+static GRPC_HEADERS: [HeaderName; 6] = [
+    CONTENT_TYPE,
+    HeaderName::from_static("te"),
+    HeaderName::from_static("grpc-encoding"),
+    HeaderName::from_static("grpc-accept-encoding"),
+    HeaderName::from_static("grpc-timeout"),
+    HeaderName::from_static("traceparent"),
+];
+
 /// The caller's end of one request.
 #[derive(Clone, Copy, Debug)]
 struct Caller {
     trusted: bool,
+    /// There is no room for the request beside all others.
+    overloaded: bool,
     deadline: Option<std::time::Instant>,
     trace: TraceParent,
 }
@@ -130,6 +143,7 @@ pub fn routers(limiter: &Limiter, common: &Arc<Common>) -> Routers {
     Routers {
         grpc: grpc::router(limiter, common),
         http: http::router(limiter.clone(), Arc::clone(common)),
+        grpc_headers: &GRPC_HEADERS,
     }
 }
 
@@ -138,15 +152,26 @@ pub use tonic_reflection::server::Error as ReflectionError;
 
 impl Caller {
     /// Somebody whose question could not be read.
-    const UNKNOWN: Self = Self { trusted: false, deadline: None, trace: TraceParent::NONE };
+    const UNKNOWN: Self =
+        Self { trusted: false, overloaded: false, deadline: None, trace: TraceParent::NONE };
 
-    fn new(listener: &Listener, headers: &HeaderMap, extensions: &Extensions) -> Self {
+    fn new(headers: &HeaderMap, extensions: &Extensions) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let peer = extensions.get::<Peer>().map(|peer| peer.0);
+        let entry = extensions.get::<Entry>();
         Self {
-            trusted: peer.is_some_and(|peer: IpAddr| listener.trusts(peer)),
+            trusted: entry.is_some_and(Entry::is_trusted),
+            overloaded: entry.is_some_and(Entry::is_overloaded),
             deadline: text("grpc-timeout").and_then(deadline::of),
             trace: text("traceparent").map(TraceParent::parse).unwrap_or_default(),
+        }
+    }
+
+    /// Why the call is refused whatever it says, so that nothing of it needs to be read.
+    const fn refusal(self) -> Option<Reason> {
+        match self {
+            Self { trusted: false, .. } => Some(Reason::UntrustedCaller),
+            Self { overloaded: true, .. } => Some(Reason::Overloaded),
+            _ => None,
         }
     }
 

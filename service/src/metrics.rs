@@ -81,9 +81,18 @@ pub struct GeographyMetrics {
 /// The connections of one listener.
 #[derive(Clone, Debug)]
 pub struct ListenerMetrics {
-    /// Connections that are open.
+    /// Those of the peers that it trusts.
+    pub trusted: ConnectionMetrics,
+    /// Those of everybody else.
+    pub strangers: ConnectionMetrics,
+}
+
+/// Connections of one kind.
+#[derive(Clone, Debug)]
+pub struct ConnectionMetrics {
+    /// Those that are open.
     pub open: Gauge,
-    /// Connections that were closed at once.
+    /// Those that were closed at once.
     pub refused: Counter,
 }
 
@@ -99,9 +108,16 @@ impl Metrics {
         memory_max.set(i64::try_from(memory_max_counters).unwrap_or(i64::MAX));
         let open = add(&mut r, &table::CONNECTIONS, Gauges::default());
         let refused = add(&mut r, &table::REFUSED, Counters::default());
+        let connections = |listener: &str, caller: &str| {
+            let labels = vec![("listener", listener.to_owned()), ("caller", caller.to_owned())];
+            ConnectionMetrics {
+                open: open.get_or_create_owned(&labels),
+                refused: refused.get_or_create_owned(&labels),
+            }
+        };
         let listener = |name: &str| ListenerMetrics {
-            open: open.get_or_create_owned(&label("listener", name)),
-            refused: refused.get_or_create_owned(&label("listener", name)),
+            trusted: connections(name, "trusted"),
+            strangers: connections(name, "stranger"),
         };
         let (grpc, http) = (listener("grpc"), listener("http"));
         let records = add(&mut r, &table::RECORDS, Counters::default());

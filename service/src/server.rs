@@ -7,32 +7,39 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use http::HeaderName;
 use socket2::{Domain, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{ListenerMetrics, Metrics};
-use crate::settings::{Listener, Listeners, Streams};
+use crate::settings::{Listener, Listeners};
 
 mod accept;
 mod arriving;
+mod bounds;
+mod budget;
 mod connection;
+mod entry;
+mod files;
+mod head;
 mod io_watch;
+mod strangers;
 
 use accept::Accepted;
+use bounds::Bounds;
+use budget::Budget;
+pub use entry::Entry;
+pub use files::raise_limit;
+use strangers::Strangers;
 
 /// How many connections may wait in the kernel until they are accepted.
 const BACKLOG: i32 = 1_024;
-
-/// The address of the caller's end of a connection, an extension of every request. An IPv4 address
-/// that came as IPv6 is IPv4 again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub IpAddr);
 
 /// What answers the requests of one core.
 #[derive(Clone, Debug)]
@@ -41,6 +48,8 @@ pub struct Routers {
     pub grpc: axum::Router,
     /// The HTTP listener: HTTP/1.1.
     pub http: axum::Router,
+    /// The headers that the gRPC doors read. Of a large head all others are dropped at once.
+    pub grpc_headers: &'static [HeaderName],
 }
 
 /// An address could not be listened on.
@@ -69,7 +78,7 @@ pub struct Running {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     /// gRPC over HTTP/2.
-    Grpc(Streams),
+    Grpc,
     /// HTTP/1.1.
     Http,
 }
@@ -86,9 +95,14 @@ struct Bound {
 #[derive(Debug)]
 struct Entrance {
     protocol: Protocol,
-    bounds: Listener,
-    /// One permit for each connection that may be open.
+    listener: Listener,
+    /// The bounds of a trusted peer's connection.
+    trusted: Bounds,
+    /// One permit for each connection of trusted peers that may be open.
     free: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
+    /// Shared by all listeners.
+    budget: Arc<Budget>,
     metrics: ListenerMetrics,
 }
 
@@ -99,9 +113,21 @@ impl Server {
     /// # Errors
     /// Where an address cannot be listened on.
     pub fn bind(listeners: &Listeners, metrics: &Metrics) -> Result<Self, BindError> {
-        let grpc =
-            Bound::new("grpc", Protocol::Grpc(listeners.streams), &listeners.grpc, &metrics.grpc)?;
-        let http = Bound::new("http", Protocol::Http, &listeners.http, &metrics.http)?;
+        let budget = Arc::new(Budget::new(listeners.budget));
+        let bind = |protocol, listener: &Listener, metrics: &ListenerMetrics| {
+            let entrance = Entrance {
+                protocol,
+                listener: listener.clone(),
+                trusted: Bounds::trusted(listener, listeners.max_streams),
+                free: Arc::new(Semaphore::new(listener.max_connections)),
+                strangers: Arc::default(),
+                budget: Arc::clone(&budget),
+                metrics: metrics.clone(),
+            };
+            Bound::new(entrance)
+        };
+        let grpc = bind(Protocol::Grpc, &listeners.grpc, &metrics.grpc)?;
+        let http = bind(Protocol::Http, &listeners.http, &metrics.http)?;
         Ok(Self { grpc, http })
     }
 
@@ -163,22 +189,22 @@ impl Running {
 }
 
 impl Bound {
-    fn new(
-        listener: &'static str,
-        protocol: Protocol,
-        bounds: &Listener,
-        metrics: &ListenerMetrics,
-    ) -> Result<Self, BindError> {
-        let asked = bounds.address;
+    fn new(entrance: Entrance) -> Result<Self, BindError> {
+        let asked = entrance.listener.address;
+        let listener = entrance.protocol.listener();
         let (socket, address) =
             listen(asked).map_err(|source| BindError { listener, address: asked, source })?;
-        let entrance = Entrance {
-            protocol,
-            bounds: bounds.clone(),
-            free: Arc::new(Semaphore::new(bounds.max_connections)),
-            metrics: metrics.clone(),
-        };
         Ok(Self { socket, address, entrance: Arc::new(entrance) })
+    }
+}
+
+impl Protocol {
+    /// The name of its listener in the settings.
+    const fn listener(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
     }
 }
 

@@ -78,17 +78,19 @@ pub struct Listeners {
     pub grpc: Listener,
     /// JSON, probes and metrics.
     pub http: Listener,
-    /// What HTTP/2 adds to the bounds of the gRPC door.
-    pub streams: Streams,
+    /// The most requests in flight on one HTTP/2 connection of a trusted peer.
+    pub max_streams: u32,
+    /// What bounds all connections of trusted peers together.
+    pub budget: RequestBudget,
 }
 
-/// The bounds of the streams of one HTTP/2 connection.
+/// What the requests of trusted peers may take together. What is above is answered `overloaded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Streams {
+pub struct RequestBudget {
     /// The most requests in flight.
-    pub max_open: u32,
-    /// The most streams that were reset and not yet forgotten.
-    pub max_reset: usize,
+    pub max_requests: usize,
+    /// The most bytes of their bodies.
+    pub max_bytes: usize,
 }
 
 /// One door: where it listens, who may call it, and its bounds.
@@ -100,7 +102,7 @@ pub struct Listener {
     pub trust: Vec<IpNet>,
     /// The class of the requests that come through it.
     pub traffic_class: Option<TrafficClass>,
-    /// The most connections open at once; further ones are closed at once.
+    /// The most connections of trusted peers open at once; further ones are closed at once.
     pub max_connections: usize,
     /// The age at which a connection is asked to go (GOAWAY), so that replicas share the load.
     pub max_connection_age: Duration,
@@ -196,6 +198,19 @@ pub struct Drain {
     pub delay: Duration,
     /// How long requests in flight may take after that.
     pub timeout: Duration,
+}
+
+/// What a gateway's call needs of its header list besides the headers of a client that a tracer
+/// puts there, in KiB: its own headers, and 32 bytes more for each.
+const OWN_HEADERS_KIB: u32 = 8;
+
+impl Listeners {
+    /// The most headers that a gateway may take of a client, in KiB, so that the call about them is
+    /// answered even where all of them are put into its headers: Envoy's `max_request_headers_kb`.
+    #[must_use]
+    pub const fn max_client_headers_kib(&self) -> u32 {
+        (self.grpc.max_header_list_bytes / 1024).saturating_sub(OWN_HEADERS_KIB)
+    }
 }
 
 impl Listener {

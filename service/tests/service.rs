@@ -81,6 +81,27 @@ fn check_warns_and_looks_at_the_settings() {
 }
 
 #[test]
+fn check_says_how_many_headers_a_gateway_may_take_of_a_client() {
+    let folder = folder("headers");
+    file(&folder, "limits.yaml", GOOD);
+    let lines = [
+        ("limits: [limits.yaml]", "max_request_headers_kb may be at most 1016,"),
+        (
+            "limits: [limits.yaml]\nlisteners: { grpc: { max_header_list_bytes: 131072 } }",
+            "max_request_headers_kb may be at most 120,",
+        ),
+    ];
+    for (settings, says) in lines {
+        file(&folder, "settings.yaml", settings);
+        let (code, out, _) = run_in(&folder, &["check", "-c", "settings.yaml"]);
+        assert!(code == 0 && out.contains(says), "{code} {out}");
+        let (_, out, _) = run_in(&folder, &["check", "-c", "settings.yaml", "-o", "json"]);
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(report["notes"][0].as_str().unwrap().contains(says), "{report}");
+    }
+}
+
+#[test]
 fn explain_answers_with_its_exit_code() {
     let limits = quickstart();
     let explain = |fact: &str, output: &str| {
@@ -256,4 +277,19 @@ fn spans_that_no_collector_takes_are_told_in_the_log() {
     let service = Service::start(&["--limits", &quickstart()], &environment);
     service.check(r#"{"attributes": {"tenant_id": "acme", "authenticated": true}}"#, "");
     service.wait_for_log("BatchSpanProcessor.ExportError");
+}
+
+#[test]
+fn the_soft_limit_of_files_is_raised_and_a_hard_one_that_is_too_low_is_told() {
+    let limits = ["--limits", &quickstart()];
+    let open_files = |service: &Service| {
+        let limits = service.limits();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        let words = line.unwrap().split_whitespace().map(str::to_owned);
+        words.take(2).collect::<Vec<_>>()
+    };
+    let service = Service::start_under("ulimit -Sn 64 && ulimit -Hn 700", &limits);
+    assert_eq!(open_files(&service), ["700", "700"]);
+    let warning = service.wait_for_log("the system allows 700 open files");
+    assert!(warning.contains("max_connections") && warning.contains("5504"), "{warning}");
 }

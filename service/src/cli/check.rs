@@ -14,7 +14,7 @@ use sluicegate_limits::policy::{Algorithm, Compiled, Policy, Problem, Severity, 
 use super::{Exit, Output, complain, print};
 use crate::clock;
 use crate::reload::Sources;
-use crate::settings::{self, Overrides, Settings, SettingsError, Unmatched};
+use crate::settings::{self, Listeners, Overrides, Settings, SettingsError, Unmatched};
 
 /// The most characters of a source line that are shown.
 const MAX_SHOWN: usize = 160;
@@ -66,15 +66,30 @@ pub(super) fn run(check: &Check) -> Exit {
         Ok(_) if check.deny_warnings && !warnings.is_empty() => Exit::No,
         Ok(_) => Exit::Yes,
     };
+    let notes = settings.as_ref().map(notes).unwrap_or_default();
     if check.output == Output::Json {
-        print(&report(exit == Exit::Yes, &errors, &warnings));
+        print(&report(exit == Exit::Yes, &errors, &warnings, &notes));
     } else {
         show(&sources, &errors, &warnings);
         if let Ok(Compiled { policy, .. }) = &compiled {
             print(&summary(policy));
+            notes.iter().for_each(|note| print(&format_args!("note: {note}")));
         }
     }
     exit
+}
+
+/// What the settings ask of the gateway.
+fn notes(settings: &Settings) -> Vec<String> {
+    let Listeners { grpc, .. } = &settings.listeners;
+    vec![format!(
+        "Envoy's max_request_headers_kb may be at most {}, by listeners.grpc.max_header_list_bytes \
+         ({}); a request whose question is larger than listeners.grpc.max_message_bytes ({}) is \
+         denied as invalid_request",
+        settings.listeners.max_client_headers_kib(),
+        grpc.max_header_list_bytes,
+        grpc.max_message_bytes,
+    )]
 }
 
 /// What the settings say. Their secrets belong to the machine that serves.
@@ -125,14 +140,15 @@ pub(super) fn policy(paths: &[PathBuf]) -> Option<Policy> {
     }
 }
 
-/// The JSON form: `{ok, errors, warnings}`.
-fn report(ok: bool, errors: &[Problem], warnings: &[Problem]) -> String {
+/// The JSON form: `{ok, errors, warnings, notes}`.
+fn report(ok: bool, errors: &[Problem], warnings: &[Problem], notes: &[String]) -> String {
     let of = |severity| -> Vec<Value> {
         let all = errors.iter().chain(warnings);
         all.filter(|p| p.severity == severity).map(entry).collect()
     };
     super::json(&json!({
         "ok": ok, "errors": of(Severity::Error), "warnings": of(Severity::Warning),
+        "notes": notes,
     }))
 }
 

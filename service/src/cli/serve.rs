@@ -18,7 +18,7 @@ use crate::limiter::{Limiter, Rules, Secrets, Shared};
 use crate::metrics::Metrics;
 use crate::record::{Recorder, Redactor, Writer};
 use crate::reload::{self, ReloadState, Sources, Watcher};
-use crate::server::{Running, Server};
+use crate::server::{Running, Server, raise_limit};
 use crate::settings::{self, Overrides, Settings, StoreSettings};
 use crate::store::Store;
 use crate::store::valkey::{ValkeyHandle, ValkeyNode};
@@ -117,7 +117,8 @@ impl Replica {
         sources: &Sources,
         compiled: Compiled,
     ) -> Result<Self, StartError> {
-        settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let files = raise_limit(&settings.listeners).err();
+        settings.warnings.iter().chain(&files).for_each(|warning| tracing::warn!("{warning}"));
         let policy = Arc::new(compiled.policy);
         let metrics = Metrics::new(settings.memory.max_counters);
         reload::show(&metrics, &policy);

@@ -39,8 +39,8 @@ impl Desk<'_> {
         kind: Method,
         wanted: impl FnOnce() -> Result<Wanted, String>,
     ) -> Result<Call, Box<Decision>> {
-        if !self.caller.trusted {
-            return Err(Box::new(self.refuse(kind, Reason::UntrustedCaller, String::new())));
+        if let Some(reason) = self.caller.refusal() {
+            return Err(Box::new(self.refuse(kind, reason, String::new())));
         }
         let call = wanted().and_then(|Wanted { attributes, cost, method }| {
             let call = self.caller.call(self.common, self.door, attributes, cost)?;
@@ -67,8 +67,8 @@ impl Desk<'_> {
         kind: Ending,
         named: impl FnOnce() -> Result<Named, String>,
     ) -> Decision {
-        if !self.caller.trusted {
-            return self.refuse(Method::End(kind), Reason::UntrustedCaller, String::new());
+        if let Some(reason) = self.caller.refusal() {
+            return self.refuse(Method::End(kind), reason, String::new());
         }
         let read = named().and_then(|Named { token, ending }| {
             let opened = self.limiter.open(&token).map_err(|error| error.to_string())?;

@@ -19,6 +19,7 @@ use super::{Caller, Common};
 use crate::call::{Decision, Door};
 use crate::limiter::Limiter;
 use crate::reveal::Revealed;
+use crate::server::Entry;
 use crate::telemetry::TraceParent;
 
 mod encode;
@@ -36,8 +37,8 @@ impl ExtAuthz {
 
     async fn decide(&self, caller: Caller, context: &AttributeContext) -> CheckResponse {
         let caller = Caller { trace: trace(caller, context), ..caller };
-        if !caller.trusted {
-            return self.refuse(Reason::UntrustedCaller, caller, String::new());
+        if let Some(reason) = caller.refusal() {
+            return self.refuse(reason, caller, String::new());
         }
         let attributes = self.common.origin.attributes(context).map_err(|error| error.to_string());
         let call = attributes.and_then(|a| caller.call(&self.common, Door::ExtAuthz, a, None));
@@ -64,8 +65,7 @@ impl Authorization for ExtAuthz {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
-        let listener = &self.common.grpc;
-        let caller = Caller::new(listener, request.metadata().as_ref(), request.extensions());
+        let caller = Caller::new(request.metadata().as_ref(), request.extensions());
         let context = request.into_inner().attributes.unwrap_or_default();
         Ok(Response::new(self.decide(caller, &context).await))
     }
@@ -91,8 +91,13 @@ pub(super) struct Definite<S> {
 /// An answer of [`Definite`] on its way.
 pub(super) struct Answer<F> {
     inner: F,
-    /// Who refuses, where the failure of a check must not reach the gateway.
-    door: Option<Arc<ExtAuthz>>,
+    refusal: Option<Refusal>,
+}
+
+/// Who refuses, where the failure of a check must not reach the gateway, and how the check came.
+struct Refusal {
+    door: Arc<ExtAuthz>,
+    entry: Option<Entry>,
 }
 
 impl<S> Definite<S> {
@@ -118,8 +123,11 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let door = request.uri().path().ends_with("/Check").then(|| Arc::clone(&self.door));
-        Answer { inner: self.inner.call(request), door }
+        let refusal = request.uri().path().ends_with("/Check").then(|| Refusal {
+            door: Arc::clone(&self.door),
+            entry: request.extensions().get().cloned(),
+        });
+        Answer { inner: self.inner.call(request), refusal }
     }
 }
 
@@ -135,12 +143,21 @@ where
         if !response.headers().contains_key(Status::GRPC_STATUS) {
             return Poll::Ready(Ok(response));
         }
-        Poll::Ready(Ok(match self.door.take() {
-            Some(door) => {
-                let detail = "the gateway's question could not be read or is too large".to_owned();
-                encode::message(&door.refuse(Reason::InvalidRequest, Caller::UNKNOWN, detail))
-            }
+        Poll::Ready(Ok(match self.refusal.take() {
+            Some(refusal) => encode::message(&refusal.of_what_cannot_be_read()),
             None => response,
         }))
+    }
+}
+
+impl Refusal {
+    fn of_what_cannot_be_read(self) -> CheckResponse {
+        let (reason, detail) = if self.entry.is_some_and(|entry| entry.is_overloaded()) {
+            (Reason::Overloaded, String::new())
+        } else {
+            let detail = "the gateway's question could not be read or is too large";
+            (Reason::InvalidRequest, detail.to_owned())
+        };
+        self.door.refuse(reason, Caller::UNKNOWN, detail)
     }
 }

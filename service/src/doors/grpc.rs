@@ -1,13 +1,16 @@
 //! The native gRPC door, and the routes of the gRPC listener.
 //!
 //! A refusal is an answer here too: a caller that sends rubbish or may not ask gets a response
-//! with the reason, never a status. Only what is no message at all ends with a status.
+//! with the reason, never a status. Only what is no message at all ends with a status, and a batch
+//! of a caller that may not ask.
 
 use std::sync::Arc;
 
+use axum::body::{Body, Bytes};
 use futures_util::future::join_all;
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::explain::explain_verdict;
+use sluicegate_limits::verdict::Reason;
 use sluicegate_proto::ext_authz::authorization_server::AuthorizationServer;
 use sluicegate_proto::v1::attribute::Value;
 use sluicegate_proto::v1::sluicegate_server::{Sluicegate, SluicegateServer};
@@ -20,6 +23,7 @@ use sluicegate_proto::{FILE_DESCRIPTOR_SET, v1};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
+use tower::util::MapRequestLayer;
 
 use super::desk::{Desk, Wanted};
 use super::ext_authz::{Definite, ExtAuthz};
@@ -36,6 +40,11 @@ mod held;
 const MAX_BATCH: usize = 32;
 /// The most limits that a Peek explains.
 const MAX_EXPLAINED: usize = 1_000;
+
+/// The services that everybody may ask, and that answer whatever the load is.
+const OPEN_SERVICES: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+/// Not compressed, no bytes.
+const EMPTY_MESSAGE: [u8; 5] = [0; 5];
 
 struct Native {
     limiter: Limiter,
@@ -56,6 +65,19 @@ pub(super) fn router(limiter: &Limiter, common: &Arc<Common>) -> axum::Router {
         .add_service(health)
         .prepare()
         .into_axum_router()
+        .layer(MapRequestLayer::new(at_its_head))
+}
+
+/// A call that is refused goes on with an empty message instead of its body: the answer has the
+/// form that its method has, and nothing is waited for.
+fn at_its_head(request: http::Request<Body>) -> http::Request<Body> {
+    let path = request.uri().path();
+    let open = OPEN_SERVICES.iter().any(|service| path.starts_with(service));
+    let caller = Caller::new(request.headers(), request.extensions());
+    if open || caller.refusal().is_none() {
+        return request;
+    }
+    request.map(|_unread| Body::from(Bytes::from_static(&EMPTY_MESSAGE)))
 }
 
 /// The routes that show the shapes of all services, in both versions of the protocol.
@@ -85,6 +107,9 @@ impl Sluicegate for Native {
         request: Request<CheckBatchRequest>,
     ) -> Result<Response<CheckBatchResponse>, Status> {
         let desk = self.desk(&request);
+        if let Some(reason) = desk.caller.refusal() {
+            return Err(refused(reason));
+        }
         let checks = request.into_inner().checks;
         if checks.len() > MAX_BATCH {
             let detail = format!("a batch has at most {MAX_BATCH} checks");
@@ -146,7 +171,7 @@ impl Sluicegate for Native {
 impl Native {
     fn desk<T>(&self, request: &Request<T>) -> Desk<'_> {
         let (limiter, common) = (&self.limiter, &*self.common);
-        let caller = Caller::new(&common.grpc, request.metadata().as_ref(), request.extensions());
+        let caller = Caller::new(request.metadata().as_ref(), request.extensions());
         Desk { limiter, common, caller, door: Door::Grpc }
     }
 
@@ -183,6 +208,14 @@ impl Native {
             response.explained_left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
         }
         response
+    }
+}
+
+/// A batch whose checks were not read has no answers to them.
+fn refused(reason: Reason) -> Status {
+    match reason {
+        Reason::Overloaded => Status::unavailable(reason.as_str()),
+        _ => Status::permission_denied(reason.as_str()),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::call::{self, Decision, Door};
 use crate::lifecycle::Phase;
 use crate::limiter::Limiter;
 use crate::reveal::Revealed;
+use crate::server::Entry;
 
 mod held;
 mod json;
@@ -69,14 +70,18 @@ impl Http {
         }
     }
 
-    /// Who asks, and what; of a caller that may not ask nothing is read.
+    /// Who asks, and what; of a call that is refused nothing is read.
     async fn arrived(&self, request: Request<Body>) -> Result<(Caller, Bytes), Response> {
-        let listener = &self.common.http;
-        let caller = Caller::new(listener, request.headers(), request.extensions());
-        if !caller.trusted {
+        let caller = Caller::new(request.headers(), request.extensions());
+        if caller.refusal().is_some() {
             return Ok((caller, Bytes::new()));
         }
-        Ok((caller, body(request, listener.max_message_bytes).await?))
+        let entry = request.extensions().get::<Entry>().cloned();
+        let body = body(request, self.common.http.max_message_bytes).await;
+        if entry.is_some_and(|entry| entry.is_overloaded()) {
+            return Ok((Caller { overloaded: true, ..caller }, Bytes::new()));
+        }
+        Ok((caller, body?))
     }
 
     fn desk(&self, caller: Caller) -> Desk<'_> {
@@ -135,7 +140,7 @@ async fn readyz(State(http): State<Http>) -> Response {
 }
 
 async fn metrics(State(http): State<Http>, request: Request<Body>) -> Response {
-    let caller = Caller::new(&http.common.http, request.headers(), request.extensions());
+    let caller = Caller::new(request.headers(), request.extensions());
     if !caller.trusted {
         let detail = "the caller's address may not ask here";
         return problem(&Problem::of_status(StatusCode::FORBIDDEN, detail));

@@ -99,10 +99,11 @@ table! {
         "Changes of the geography file, by result (accepted or rejected).";
     GEOGRAPHY_BUILT: "sluicegate_geography_built_seconds" Gauge "seconds since 1970" [],
         "When the geography file in effect was built; 0 where there is none.";
-    CONNECTIONS: "sluicegate_connections" Gauge "connections" ["listener"],
-        "Open connections.";
-    REFUSED: "sluicegate_connections_refused_total" Counter "connections" ["listener"],
-        "Connections closed at once, because max_connections were open.";
+    CONNECTIONS: "sluicegate_connections" Gauge "connections" ["listener", "caller"],
+        "Open connections, by caller: trusted, or stranger.";
+    REFUSED: "sluicegate_connections_refused_total" Counter "connections"
+        ["listener", "caller"],
+        "Connections closed at once, because the places of their kind were taken.";
     RECORDS: "sluicegate_decision_records_total" Counter "records" ["result"],
         "Decision records, by result (written or dropped).";
 }

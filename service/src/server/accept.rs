@@ -1,7 +1,8 @@
-//! The acceptor: takes connections off a listener and deals them to the cores in turn.
+//! The acceptor: takes connections off a listener and deals them to the cores in turn. Here it is
+//! known whether the caller is trusted, and each kind has places of its own.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::strangers::Stay;
 use super::{Bound, Entrance};
 use crate::lifecycle::{Lifecycle, Phase};
 
@@ -21,7 +23,6 @@ const REST: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
     pub(super) entrance: Arc<Entrance>,
     pub(super) place: Place,
 }
@@ -30,14 +31,46 @@ pub(super) struct Accepted {
 #[derive(Debug)]
 pub(super) struct Place {
     open: Gauge,
-    _permit: OwnedSemaphorePermit,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Trusted { _permit: OwnedSemaphorePermit },
+    Stranger(Stay),
 }
 
 impl Place {
-    fn take(entrance: &Entrance) -> Option<Self> {
-        let permit = Arc::clone(&entrance.free).try_acquire_owned().ok()?;
-        entrance.metrics.open.inc();
-        Some(Self { open: entrance.metrics.open.clone(), _permit: permit })
+    /// A place of its kind for a caller; none where all of them are taken.
+    fn take(entrance: &Entrance, peer: IpAddr) -> Option<Self> {
+        let trusted = entrance.listener.trusts(peer);
+        let metrics = &entrance.metrics;
+        let metrics = if trusted { &metrics.trusted } else { &metrics.strangers };
+        let held = if trusted {
+            let permit = Arc::clone(&entrance.free).try_acquire_owned().ok();
+            permit.map(|permit| Held::Trusted { _permit: permit })
+        } else {
+            entrance.strangers.admit(peer).map(Held::Stranger)
+        };
+        let Some(held) = held else {
+            metrics.refused.inc();
+            return None;
+        };
+        metrics.open.inc();
+        Some(Self { open: metrics.open.clone(), held })
+    }
+
+    /// Whether it is one of those for trusted peers.
+    pub(super) const fn is_trusted(&self) -> bool {
+        matches!(self.held, Held::Trusted { .. })
+    }
+
+    /// Resolves when the place is needed for another, which a trusted peer's never is.
+    pub(super) async fn told_to_leave(&mut self) {
+        match &mut self.held {
+            Held::Trusted { .. } => std::future::pending().await,
+            Held::Stranger(stay) => stay.told_to_leave().await,
+        }
     }
 }
 
@@ -84,21 +117,18 @@ pub(super) async fn run(bound: &Bound, cores: &[UnboundedSender<Accepted>], life
     }
 }
 
-/// Hands a connection to a core, or closes it where the listener is full.
+/// Hands a connection to a core, or closes it where there is no place for it.
 fn deal(
     bound: &Bound,
     stream: tokio::net::TcpStream,
     peer: SocketAddr,
     core: &UnboundedSender<Accepted>,
 ) -> io::Result<()> {
-    let Some(place) = Place::take(&bound.entrance) else {
-        bound.entrance.metrics.refused.inc();
-        return Ok(());
-    };
+    let Some(place) = Place::take(&bound.entrance, peer.ip()) else { return Ok(()) };
     stream.set_nodelay(true)?;
     // The core polls it with its own handle, so this runtime has to let it go.
     let stream = stream.into_std()?;
-    let accepted = Accepted { stream, peer, entrance: Arc::clone(&bound.entrance), place };
+    let accepted = Accepted { stream, entrance: Arc::clone(&bound.entrance), place };
     // A core ends only after the acceptor; a connection that finds none is closed by the drop.
     core.send(accepted).map_err(|_| io::ErrorKind::NotConnected.into())
 }

@@ -1,17 +1,22 @@
-//! A request body that has to arrive in time. A caller that stalls would hold a stream for good.
+//! A request body that has to arrive in time and to fit beside all others. A caller that stalls
+//! would hold a stream for good.
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// A body with an end to waiting for it.
+use super::budget::Share;
+
+/// A body with an end to waiting for it, and to its length.
 #[derive(Debug)]
 pub(super) struct Arriving {
     body: Incoming,
+    share: Arc<Share>,
     at_most: Duration,
     /// Made when there is something to wait for: most bodies come with their heads.
     late: Option<Pin<Box<Sleep>>>,
@@ -22,13 +27,15 @@ pub(super) struct Arriving {
 pub(super) enum Incomplete {
     /// It did not arrive in time.
     Late,
+    /// There is no room for it.
+    TooMuch,
     /// The connection or the stream broke.
     Broken(hyper::Error),
 }
 
 impl Arriving {
-    pub(super) const fn new(body: Incoming, at_most: Duration) -> Self {
-        Self { body, at_most, late: None }
+    pub(super) const fn new(body: Incoming, share: Arc<Share>, at_most: Duration) -> Self {
+        Self { body, share, at_most, late: None }
     }
 }
 
@@ -41,7 +48,10 @@ impl Body for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Incomplete>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Incomplete::Broken)));
+            return Poll::Ready(frame.map(|frame| match frame.map_err(Incomplete::Broken)? {
+                data if self.share.grow(length(&data)) => Ok(data),
+                _ => Err(Incomplete::TooMuch),
+            }));
         }
         let at_most = self.at_most;
         let late = self.late.get_or_insert_with(|| Box::pin(sleep(at_most)));
@@ -57,10 +67,15 @@ impl Body for Arriving {
     }
 }
 
+fn length(frame: &Frame<Bytes>) -> usize {
+    frame.data_ref().map_or(0, Bytes::len)
+}
+
 impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Late => f.write_str("the body did not arrive in time"),
+            Self::TooMuch => f.write_str("there is no room for the body"),
             Self::Broken(error) => error.fmt(f),
         }
     }

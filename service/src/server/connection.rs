@@ -1,7 +1,9 @@
 //! The life of one connection, with every bound set: nothing here is left to a library's default.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,21 +17,21 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tower::Service;
 
-use super::accept::Accepted;
+use super::accept::{Accepted, Place};
 use super::arriving::Arriving;
-use super::io_watch::{Greeted, Watched};
-use super::{Peer, Protocol, Routers};
+use super::bounds::Bounds;
+use super::budget::Share;
+use super::entry::{Answer, Entry};
+use super::io_watch::{Reading, Watched};
+use super::{Entrance, Protocol, Routers, head};
 use crate::lifecycle::Phase;
-use crate::settings::{Listener, Streams};
+use crate::settings::Listener;
 
 /// How long a connection that was asked to go may still finish what is in flight.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often a silent HTTP/2 caller is asked whether it is there, and how long it may take.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// HTTP/2 flow control: the most request bytes that a caller may send ahead.
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 const MAX_FRAME_BYTES: u32 = 16 * 1024;
 /// The most response bytes that wait for a caller that does not read.
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
@@ -38,113 +40,138 @@ const MAX_HEADERS: usize = 100;
 /// The most bytes that are read ahead of an HTTP/1.1 request; its library refuses less than 8 KiB.
 const MIN_READ_BUFFER_BYTES: usize = 8 * 1024;
 
-/// Serves a connection until its caller leaves, it is too old, or the process ends.
+/// What one life of a connection is about.
+struct Life {
+    entrance: Arc<Entrance>,
+    place: Place,
+    reading: Reading,
+    phase: watch::Receiver<Phase>,
+}
+
+/// Serves a connection until its caller leaves, it is too old, its place is needed for another, or
+/// the process ends.
 pub(super) async fn serve(accepted: Accepted, routers: Routers, phase: watch::Receiver<Phase>) {
-    let Accepted { stream, peer, entrance, place } = accepted;
+    let Accepted { stream, entrance, place } = accepted;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::debug!(%error, "a connection cannot be polled"),
     };
-    let (stream, greeted) = Watched::new(stream);
+    let bounds = if place.is_trusted() { entrance.trusted } else { Bounds::STRANGER };
+    let (stream, reading) = Watched::new(stream, &bounds);
     let io = TokioIo::new(stream);
-    let peer = Peer(peer.ip().to_canonical());
-    match entrance.protocol {
-        Protocol::Grpc(streams) => {
-            let answer = answering(routers.grpc, peer, &entrance.bounds);
-            let connection = http2_bounds(&entrance.bounds, streams).serve_connection(io, answer);
-            drive(connection, Some(greeted), &entrance.bounds, phase).await;
-        }
+    let answer = answering(routers, place.is_trusted(), &entrance);
+    let life = Life { entrance, place, reading, phase };
+    match life.entrance.protocol {
+        Protocol::Grpc => life.drive(http2_bounds(&bounds).serve_connection(io, answer)).await,
         Protocol::Http => {
-            let answer = answering(routers.http, peer, &entrance.bounds);
-            let connection = http1_bounds(&entrance.bounds).serve_connection(io, answer);
-            drive(connection, None, &entrance.bounds, phase).await;
+            let builder = http1_bounds(&bounds, &life.entrance.listener);
+            life.drive(builder.serve_connection(io, answer)).await;
         }
     }
-    drop(place);
 }
 
-/// Runs the connection, asks it to go when it is time, and cuts it when it does not.
-async fn drive<C: GracefulConnection>(
-    connection: C,
-    greeted: Option<Greeted>,
-    bounds: &Listener,
-    phase: watch::Receiver<Phase>,
-) {
-    let (mut closing, mut ending) = (phase.clone(), phase);
-    let mut connection = pin!(connection);
-    let leave = async {
-        tokio::select! {
-            () = sleep(with_jitter(bounds.max_connection_age)) => {}
-            _ = closing.wait_for(|phase| *phase >= Phase::Closing) => {}
-        }
-    };
-    let silent = async {
-        match greeted {
-            Some(greeted) => {
-                sleep(bounds.handshake_timeout).await;
-                if greeted.is_complete() {
-                    std::future::pending().await
-                }
+impl Life {
+    /// Runs the connection, asks it to go when it is time, and cuts it when it does not.
+    async fn drive<C: GracefulConnection>(mut self, connection: C) {
+        let (mut closing, mut ending) = (self.phase.clone(), self.phase);
+        let (listener, reading) = (&self.entrance.listener, &self.reading);
+        let speaks_first = self.entrance.protocol == Protocol::Grpc;
+        let mut connection = pin!(connection);
+        let leave = async {
+            tokio::select! {
+                () = sleep(with_jitter(listener.max_connection_age)) => {}
+                _ = closing.wait_for(|phase| *phase >= Phase::Closing) => {}
             }
-            None => std::future::pending().await,
+        };
+        let silent = async {
+            sleep(listener.handshake_timeout).await;
+            if !speaks_first || reading.is_greeted() {
+                std::future::pending().await
+            }
+        };
+        // Errors of a connection are its caller's: a reset, a broken frame, a header too long.
+        tokio::select! {
+            _ = in_turns(connection.as_mut(), reading) => return,
+            () = self.place.told_to_leave() => return,
+            () = silent => return,
+            () = leave => {}
         }
-    };
-    // Errors of a connection are its caller's: a reset, a broken frame, a header too long.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = silent => return,
-        () = leave => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        _ = connection => {}
-        () = sleep(GRACE) => {}
-        _ = ending.wait_for(|phase| *phase >= Phase::Ending) => {}
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ = in_turns(connection, reading) => {}
+            () = self.place.told_to_leave() => {}
+            () = sleep(GRACE) => {}
+            _ = ending.wait_for(|phase| *phase >= Phase::Ending) => {}
+        }
     }
 }
 
-/// The service of one connection: the router, told who calls.
+/// The connection, which may read one turn's bytes each time that it is polled.
+fn in_turns<C: Future>(
+    mut connection: Pin<&mut C>,
+    reading: &Reading,
+) -> impl Future<Output = C::Output> {
+    poll_fn(move |cx| {
+        reading.begin_turn();
+        connection.as_mut().poll(cx)
+    })
+}
+
+/// The service of one connection: the router, told how a request came in.
 fn answering(
-    router: axum::Router,
-    peer: Peer,
-    bounds: &Listener,
+    routers: Routers,
+    trusted: bool,
+    entrance: &Entrance,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
-    Response = Response<Body>,
+    Response = Response<Answer>,
     Error = Infallible,
     Future: Send + 'static,
 > + Clone
 + use<> {
-    let at_most = bounds.handshake_timeout;
+    let at_most = entrance.listener.handshake_timeout;
+    let budget = Arc::clone(&entrance.budget);
+    let (router, read) = match entrance.protocol {
+        Protocol::Grpc => (routers.grpc, Some(routers.grpc_headers)),
+        Protocol::Http => (routers.http, None),
+    };
     hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        router.clone().call(request.map(|body| Body::new(Arriving::new(body, at_most))))
+        let share = Arc::new(if trusted { Share::of(&budget) } else { Share::none() });
+        if let Some(read) = read {
+            head::lighten(&mut request, read);
+        }
+        request.extensions_mut().insert(Entry::new(trusted, Arc::clone(&share)));
+        let arriving = Arc::clone(&share);
+        let request = request.map(|body| Body::new(Arriving::new(body, arriving, at_most)));
+        let answer = router.clone().call(request);
+        async move { Ok(answer.await?.map(|body| Answer::new(body, share))) }
     })
 }
 
-fn http2_bounds(bounds: &Listener, streams: Streams) -> http2::Builder<TokioExecutor> {
+fn http2_bounds(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(streams.max_open)
-        .max_pending_accept_reset_streams(streams.max_reset)
-        .max_local_error_reset_streams(streams.max_reset)
-        .max_header_list_size(bounds.max_header_list_bytes)
+        .max_concurrent_streams(bounds.max_streams)
+        .max_pending_accept_reset_streams(bounds.max_given_up)
+        .max_local_error_reset_streams(bounds.max_refused)
+        // The library refuses a list of just this size.
+        .max_header_list_size(bounds.max_header_list_bytes.saturating_add(1))
         .max_frame_size(MAX_FRAME_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(bounds.stream_window_bytes)
+        .initial_connection_window_size(bounds.connection_window_bytes)
         .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     builder
 }
 
-fn http1_bounds(bounds: &Listener) -> http1::Builder {
+fn http1_bounds(bounds: &Bounds, listener: &Listener) -> http1::Builder {
     let max_header_bytes = usize::try_from(bounds.max_header_list_bytes).unwrap_or(usize::MAX);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(bounds.handshake_timeout)
+        .header_read_timeout(listener.handshake_timeout)
         .max_headers(MAX_HEADERS)
         .max_header_size(max_header_bytes)
         .max_buf_size(max_header_bytes.max(MIN_READ_BUFFER_BYTES));

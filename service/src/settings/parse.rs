@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::reader::{Section, SettingRow, Walk};
 use super::{
     DecisionRecords, Drain, HeaderStyle, Jwt, Listener, Listeners, Log, LogFormat, MemoryBounds,
-    Redaction, RedactionMode, Replicas, Settings, Streams, TrafficClass, Unmatched, classes,
+    Redaction, RedactionMode, Replicas, RequestBudget, Settings, TrafficClass, Unmatched, classes,
     origins, store,
 };
 
@@ -107,36 +107,61 @@ pub fn rows() -> Vec<SettingRow> {
 
 fn listeners(root: &mut Section<'_>, warnings: &mut Vec<String>) -> Option<Listeners> {
     let mut section = root.section("listeners");
-    let mut grpc = section.section("grpc");
-    let streams = Streams {
-        max_open: to_u32(grpc.number("max_streams", 256, 1..=10_000)),
-        max_reset: to_usize(grpc.number("max_reset_streams", 64, 1..=10_000)),
+    let budget = RequestBudget {
+        max_requests: to_usize(section.number("max_requests", 16_384, 1..=1_000_000)),
+        max_bytes: to_usize(section.number("max_body_bytes", 1 << 28, 1 << 20..=1 << 40)),
     };
-    let grpc = listener(grpc, "grpc", "127.0.0.1:8081", warnings);
-    let http = listener(section.section("http"), "http", "127.0.0.1:8080", warnings);
+    let mut grpc = section.section("grpc");
+    let max_streams = to_u32(grpc.number("max_streams", 4_096, 1..=100_000));
+    let grpc = listener(grpc, &GRPC, warnings);
+    let http = listener(section.section("http"), &HTTP, warnings);
     section.finish();
-    Some(Listeners { grpc: grpc?, http: http?, streams })
+    Some(Listeners { grpc: grpc?, http: http?, max_streams, budget })
 }
+
+/// What differs between the listeners while nothing is set.
+struct Defaults {
+    name: &'static str,
+    address: &'static str,
+    /// A header list of each may be on its way at the same time.
+    max_connections: u64,
+    max_header_list_bytes: u64,
+}
+
+const GRPC: Defaults = Defaults {
+    name: "grpc",
+    address: "127.0.0.1:8081",
+    max_connections: 1_024,
+    max_header_list_bytes: 1 << 20,
+};
+const HTTP: Defaults = Defaults {
+    name: "http",
+    address: "127.0.0.1:8080",
+    max_connections: 4_096,
+    max_header_list_bytes: 1 << 14,
+};
 
 fn listener(
     mut section: Section<'_>,
-    name: &str,
-    default: &str,
+    defaults: &Defaults,
     warnings: &mut Vec<String>,
 ) -> Option<Listener> {
-    let address = section.text_or("address", default).parse::<SocketAddr>();
+    let address = section.text_or("address", defaults.address).parse::<SocketAddr>();
     let address = address
         .map_err(|_| section.wrong("address", "must be IP:PORT, as 127.0.0.1:8081 is", None))
         .ok();
     let trust = trust(&mut section);
     let traffic_class = section.optional_choice("traffic_class", &TrafficClass::WORDS);
-    let max_connections = to_usize(section.number("max_connections", 10_000, 1..=1_000_000));
+    let max_connections =
+        to_usize(section.number("max_connections", defaults.max_connections, 1..=1_000_000));
     let age = section.number("max_connection_age_seconds", 300, 1..=86_400);
     let handshake = section.number("handshake_timeout_ms", 5_000, 10..=60_000);
     let max_message = section.number("max_message_bytes", 65_536, 1_024..=4_194_304);
-    let max_headers = section.number("max_header_list_bytes", 16_384, 1_024..=1_048_576);
+    let max_headers =
+        section.number("max_header_list_bytes", defaults.max_header_list_bytes, 1_024..=1 << 24);
     section.finish();
     if let Some(address) = address.filter(|a| !a.ip().is_loopback()) {
+        let name = defaults.name;
         warnings.push(format!(
             "listeners.{name} listens on {address} without TLS: whoever can reach it can read and \
              forge what passes; keep it inside a network that you trust"

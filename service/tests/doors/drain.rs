@@ -28,7 +28,7 @@ async fn a_draining_server_answers_and_says_that_it_is_going() {
 async fn a_closing_server_finishes_what_is_in_flight() {
     let mut server = TestServer::start(LIMITS, |_| {});
     let mut raw = Raw::connect(server.grpc).await;
-    raw.send([Frame::check_head(1, "localhost")]).await;
+    raw.send([Frame::check_head(1)]).await;
     raw.settle().await;
     server.lifecycle.advance(Phase::Closing);
     let goaway = raw.until(|frame| frame.kind == GOAWAY).await;
@@ -45,12 +45,12 @@ async fn a_closing_server_finishes_what_is_in_flight() {
 async fn an_ending_server_waits_for_nobody() {
     let mut server = TestServer::start(LIMITS, |_| {});
     let mut raw = Raw::connect(server.grpc).await;
-    raw.send([Frame::check_head(1, "localhost")]).await;
+    raw.send([Frame::check_head(1)]).await;
     raw.settle().await;
     server.lifecycle.advance(Phase::Ending);
     timeout(PATIENCE, server.running.closed()).await.expect("every thread ends");
     raw.closed().await;
-    assert_eq!(server.metrics.grpc.open.get(), 0);
+    assert_eq!(server.metrics.grpc.trusted.open.get(), 0);
 }
 
 #[tokio::test]

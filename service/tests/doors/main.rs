@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+#[path = "../support/http2.rs"]
+mod http2;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/http.rs"]
 mod http_client;
@@ -20,8 +22,10 @@ mod drain;
 mod envoy;
 mod geography;
 mod held;
-mod http2;
 mod introspection;
 mod json;
+mod overload;
 mod readiness;
 mod reveal;
+mod shared;
+mod strangers;

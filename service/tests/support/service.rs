@@ -18,7 +18,19 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it, and waits until it says that it is ready.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = command();
+        Self::start_by(command(), arguments, environment)
+    }
+
+    /// The same, after a line of shell about what the process may have, as `ulimit -n 256`.
+    #[allow(dead_code, reason = "not every test that starts a service limits it")]
+    pub(crate) fn start_under(limit: &str, arguments: &[&str]) -> Self {
+        let plain = command();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{limit} && exec \"$@\""), "sh"]).arg(plain.get_program());
+        Self::start_by(shell, arguments, &[])
+    }
+
+    fn start_by(mut command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         command
             .args(["serve", "-c", "/dev/null", "--grpc-addr", "127.0.0.1:0"])
             .args(["--http-addr", "127.0.0.1:0"])
@@ -34,6 +46,12 @@ impl Service {
         };
         let (grpc, http) = (address("grpc "), address("http "));
         Self { process, grpc, http }
+    }
+
+    /// A limit of the process as the system has it, for example the soft one of open files.
+    #[allow(dead_code, reason = "not every test that starts a service limits it")]
+    pub(crate) fn limits(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/limits", self.process.id())).unwrap()
     }
 
     /// What it printed when it was ready.

@@ -1,12 +1,18 @@
 //! HTTP/2 frame by frame, for callers that no client library would be.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::server::PATIENCE;
+/// Nothing that is waited for takes this long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest payload of a frame that everybody takes.
+const MAX_PAYLOAD: usize = 16_384;
+/// What makes of the first window of a connection the largest that there is.
+const WINDOW: u32 = (1 << 31) - 1 - 65_535;
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) const DATA: u8 = 0;
@@ -15,6 +21,8 @@ pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -37,31 +45,35 @@ impl Frame {
         Self { kind, flags, stream, payload }
     }
 
+    /// The head of a gRPC call; its body follows.
+    pub(crate) fn head(stream: u32, path: &str) -> Self {
+        Self::new(HEADERS, END_HEADERS, stream, block(path, &[]))
+    }
+
+    /// The same with more headers, in as many frames as it needs.
+    pub(crate) fn heads(stream: u32, path: &str, more: &[(&str, &str)]) -> Vec<Self> {
+        let block = block(path, more);
+        let mut frames: Vec<Self> = block
+            .chunks(MAX_PAYLOAD)
+            .map(|part| Self::new(CONTINUATION, 0, stream, part.to_vec()))
+            .collect();
+        frames.first_mut().unwrap().kind = HEADERS;
+        frames.last_mut().unwrap().flags = END_HEADERS;
+        frames
+    }
+
     /// The head of a native check; the body follows.
-    pub(crate) fn check_head(stream: u32, authority: &str) -> Self {
-        let fields = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", "/sluicegate.v1.Sluicegate/Check"),
-            (":authority", authority),
-            ("content-type", "application/grpc"),
-            ("te", "trailers"),
-        ];
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            // A literal that is not indexed, without Huffman.
-            block.push(0);
-            for text in [name, value] {
-                block.push(u8::try_from(text.len()).unwrap());
-                block.extend(text.as_bytes());
-            }
-        }
-        Self::new(HEADERS, END_HEADERS, stream, block)
+    pub(crate) fn check_head(stream: u32) -> Self {
+        Self::head(stream, "/sluicegate.v1.Sluicegate/Check")
     }
 
     /// The body of a check that says nothing.
     pub(crate) fn empty_message(stream: u32) -> Self {
         Self::new(DATA, END_STREAM, stream, vec![0; 5])
+    }
+
+    pub(crate) fn ping() -> Self {
+        Self::new(PING, 0, 0, b"settled?".to_vec())
     }
 
     pub(crate) fn reset(stream: u32) -> Self {
@@ -72,6 +84,10 @@ impl Frame {
     /// The four bytes of an error, from `at`.
     pub(crate) fn code(&self, at: usize) -> u32 {
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
+    }
+
+    pub(crate) fn is_pong(&self) -> bool {
+        self.kind == PING && self.flags & ACK != 0
     }
 
     pub(crate) fn ends_stream(&self) -> bool {
@@ -90,9 +106,16 @@ impl Frame {
 impl Raw {
     /// Connects and greets.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        Self::connect_from(Ipv4Addr::LOCALHOST.into(), address).await
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) async fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
+        let mut stream = connect_from(from, address).await;
         let mut greeting = PREFACE.to_vec();
         Frame::new(SETTINGS, 0, 0, Vec::new()).write(&mut greeting);
+        // Answers as long as there are any: flow control is not what is tested here.
+        Frame::new(WINDOW_UPDATE, 0, 0, WINDOW.to_be_bytes().to_vec()).write(&mut greeting);
         stream.write_all(&greeting).await.unwrap();
         Self { stream }
     }
@@ -125,10 +148,17 @@ impl Raw {
         }
     }
 
+    /// The message of the answer to a call, or nothing where the call was reset.
+    pub(crate) async fn message(&mut self, stream: u32) -> Option<Vec<u8>> {
+        let ends = |frame: &Frame| matches!(frame.kind, DATA | RST_STREAM);
+        let frame = self.until(|frame| frame.stream == stream && ends(frame)).await;
+        (frame.kind == DATA).then(|| frame.payload[5..].to_vec())
+    }
+
     /// Returns when the server has handled all that was sent before.
     pub(crate) async fn settle(&mut self) {
-        self.send([Frame::new(PING, 0, 0, b"settled?".to_vec())]).await;
-        self.until(|frame| frame.kind == PING && frame.flags & ACK != 0).await;
+        self.send([Frame::ping()]).await;
+        self.until(Frame::is_pong).await;
     }
 
     /// Returns when the server has closed.
@@ -145,4 +175,45 @@ impl Raw {
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
+}
+
+/// A connection from an address of this machine.
+pub(crate) async fn connect_from(from: IpAddr, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(from, 0)).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// A header block: literals that are not indexed, without Huffman.
+fn block(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    let call = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "localhost"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ];
+    let mut block = Vec::new();
+    for (name, value) in call.iter().chain(more) {
+        block.push(0);
+        for text in [name, value] {
+            length(text.len(), &mut block);
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// An integer with a prefix of 7 bits, as HPACK writes it.
+fn length(number: usize, out: &mut Vec<u8>) {
+    let Some(mut rest) = number.checked_sub(127) else {
+        return out.push(u8::try_from(number).unwrap());
+    };
+    out.push(127);
+    while rest >= 128 {
+        out.push(u8::try_from(rest % 128).unwrap() | 128);
+        rest /= 128;
+    }
+    out.push(u8::try_from(rest).unwrap());
 }
