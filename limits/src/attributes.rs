@@ -7,13 +7,15 @@
 //! | name | value |
 //! | --- | --- |
 //! | `path` | one spelling, see [`Attributes::path_is_opaque`]; without query, fragment, `;params` |
-//! | `ip_address` | an IPv4 address, or the /64 network of an IPv6 one |
+//! | `ip_address` | an address, whole: what of it names a counter is the policy's [`IpPrefix`] |
 //! | `host` | lower case, without port and trailing dot: a caller chooses the port it writes |
 //! | `method` | an upper-case token; methods are case-sensitive, so `get` is refused, not folded |
 //! | `authenticated` | `true` or `false`, always set; `false` unless it was set |
 //! | `country`, `region` | upper case |
 //! | `traffic_class` | one of [`TRAFFIC_CLASSES`] |
 //! | `headers.*` | any value; the name is in lower case |
+//!
+//! [`IpPrefix`]: crate::policy::IpPrefix
 
 mod ip;
 pub(crate) mod path;
@@ -22,6 +24,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::ops::Range;
+
+pub use ip::parse_address;
 
 /// The most attributes that one request may carry.
 pub const MAX_ATTRIBUTES: usize = 64;

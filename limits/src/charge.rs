@@ -206,7 +206,8 @@ impl Policy {
         secret: &KeySecret,
         now: Timestamp,
     ) -> Result<Charges<'p>, InvalidRequest> {
-        let request = self.request(attributes, cost);
+        let network = self.ip_prefix.network(attributes);
+        let request = self.request(attributes, cost).counted_as(network.as_deref());
         let charge = |(at, limit, values): (u32, &'p Limit, KeyValues<'_>)| {
             let key = secret.key(limit, &values);
             let (numbers, layer) = self.numbers((at, limit), &request, now);

@@ -33,6 +33,8 @@ pub(crate) struct Request<'r> {
     plan: Option<u32>,
     /// The name of the plan; one of the attribute need not be in the files.
     plan_name: Option<&'r str>,
+    /// What the address is counted as, where that is not the address itself.
+    network: Option<&'r str>,
 }
 
 /// The values of a limit's key attributes in a request, in the order of the key.
@@ -82,6 +84,13 @@ impl Policy {
         self.request(attributes, None).value(name)
     }
 
+    /// The same as it names counters: of an address the network that counts as one.
+    #[must_use]
+    pub fn counted<'r>(&'r self, attributes: &'r Attributes, name: &str) -> Option<Cow<'r, str>> {
+        let network = self.ip_prefix.network(attributes).filter(|_| name == "ip_address");
+        network.map(Cow::Owned).or_else(|| self.value(attributes, name).map(Cow::Borrowed))
+    }
+
     /// The request with its endpoint looked up.
     pub(crate) fn request<'r>(
         &'r self,
@@ -106,7 +115,7 @@ impl Policy {
             by_files.and_then(|plan| self.tenants.plan(plan)).map(|plan| &*plan.name);
         let plan_name = name_by_files.or_else(|| attributes.get("plan"));
         let plan = by_files.or_else(|| self.tenants.plan_named(plan_name?));
-        Request { attributes, endpoint, stated, tenant, plan, plan_name }
+        Request { attributes, endpoint, stated, tenant, plan, plan_name, network: None }
     }
 
     /// The limits that apply, in the order of the policy, with their positions and the values of
@@ -163,7 +172,7 @@ impl Limit {
         }
         let mut values = [""; MAX_KEY_ATTRIBUTES];
         for (value, name) in values.iter_mut().zip(&self.key) {
-            *value = request.value(name).ok_or(NotApplied::Missing(name))?;
+            *value = request.counted(name).ok_or(NotApplied::Missing(name))?;
         }
         Ok(KeyValues { values, len: self.key.len() })
     }
@@ -200,6 +209,19 @@ impl<'r> Request<'r> {
             "endpoint" => self.endpoint.map(|entry| entry.text.as_str()),
             "plan" => self.plan_name,
             _ => self.attributes.get(name),
+        }
+    }
+
+    /// The same request, its address counted as this network.
+    pub(crate) fn counted_as(self, network: Option<&'r str>) -> Self {
+        Self { network, ..self }
+    }
+
+    /// The value that names a counter.
+    pub(crate) fn counted(&self, name: &str) -> Option<&'r str> {
+        match self.network {
+            Some(network) if name == "ip_address" => Some(network),
+            _ => self.value(name),
         }
     }
 

@@ -4,6 +4,7 @@ pub mod calendar;
 mod canonical;
 mod compile;
 pub mod condition;
+mod ip_prefix;
 pub mod keys;
 mod kinds;
 pub mod lint;
@@ -30,6 +31,7 @@ use pattern::Pattern;
 use tenants::Tenants;
 
 pub use compile::{ATTRIBUTE_FAMILIES, KNOWN_ATTRIBUTES};
+pub use ip_prefix::IpPrefix;
 pub use kinds::{Accuracy, Algorithm, CostRule, Mode, OnStoreFailure, Penalty, Period, Was};
 pub use numbers::Numbers;
 pub use problem::{Problem, Severity};
@@ -127,6 +129,7 @@ pub struct Policy {
     pub(crate) by_id: HashMap<u64, u32>,
     pub(crate) endpoint_costs: Vec<EndpointCost>,
     pub(crate) tenants: Tenants,
+    pub(crate) ip_prefix: IpPrefix,
     pub(crate) limit_index: LimitIndex,
     pub(crate) endpoint_index: PathIndex,
     revision: String,
@@ -183,6 +186,15 @@ impl Policy {
     #[must_use]
     pub fn revision(&self) -> &str {
         &self.revision
+    }
+
+    /// The same limits, which count so much of an address as one. It names counters, so it is part
+    /// of the revision.
+    #[must_use]
+    pub fn with_ip_prefix(self, ip_prefix: IpPrefix) -> Self {
+        let revision =
+            canonical::revision(&self.limits, &self.endpoint_costs, &self.tenants, ip_prefix);
+        Self { ip_prefix, revision, ..self }
     }
 
     /// A warning for each exception of a tenant whose `until` is past at this instant.

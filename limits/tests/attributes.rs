@@ -5,6 +5,7 @@ use sluicegate_limits::attributes::{
     Attributes, AttributesBuilder, InvalidAttribute, MAX_ATTRIBUTES, MAX_NAME_BYTES,
     MAX_VALUE_BYTES, TRAFFIC_CLASSES, canonical_name,
 };
+use sluicegate_limits::policy::{Policy, SourceFile};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +20,7 @@ struct PathCase {
 #[serde(deny_unknown_fields)]
 struct AddressCase {
     given: String,
+    address: Option<String>,
     key: Option<String>,
     #[serde(default)]
     why: String,
@@ -40,11 +42,22 @@ fn paths_have_one_spelling() {
 }
 
 #[test]
-fn addresses_have_one_key() {
+fn addresses_have_one_spelling_and_count_by_their_network() {
     let text = include_str!("cases/addresses.yaml");
     let cases: Vec<AddressCase> = serde_saphyr::from_str(text).unwrap();
-    for AddressCase { given, key, why } in cases {
-        assert_eq!(canonical("ip_address", &given).ok(), key, "{given:?} {why}");
+    let limits = "rate_limits: { a: { key: ip_address, limit: 1, window: 1s } }";
+    let file = SourceFile { name: "test.yaml".into(), text: limits.into() };
+    let policy = Policy::compile(&[file]).unwrap().policy;
+    for AddressCase { given, address, key, why } in cases {
+        let found = canonical("ip_address", &given).ok();
+        assert_eq!(found, address, "{given:?} {why}");
+        let Some(found) = found else { continue };
+        assert_eq!(canonical("ip_address", &found).unwrap(), found, "{given:?} {why}");
+        let mut facts = AttributesBuilder::new();
+        facts.set("ip_address", &given).unwrap();
+        let facts = facts.finish();
+        let counted = policy.counted(&facts, "ip_address").unwrap();
+        assert_eq!(counted, key.unwrap_or(found), "{given:?} {why}");
     }
 }
 
@@ -251,7 +264,7 @@ fn canonical_text_stays_as_it_is_and_nothing_panics() {
     let mut random = fastrand::Rng::with_seed(seed);
     let pieces = [
         "/", "/", "//", ".", "..", "/../", "a", "b", "%2e", "%2f", "%", "%25", ";", "\\", "?", "#",
-        "*", "http://", "é", ":", "::", "[", "]", "1", "255", "ffff", "/64", "%eth0",
+        "*", "http://", "é", ":", "::", "[", "]", "1", "255", "ffff", "/64", "%eth0", "2002:", "64:ff9b::",
     ];
     let (mut paths, mut opaque) = (0, 0);
     for _ in 0..200_000 {

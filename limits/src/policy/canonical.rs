@@ -7,16 +7,17 @@ use sha2::{Digest, Sha256};
 use super::calendar::StartsOn;
 use super::condition::Condition;
 use super::tenants::Tenants;
-use super::{CostRule, EndpointCost, Limit, OnStoreFailure, Penalty};
+use super::{CostRule, EndpointCost, IpPrefix, Limit, OnStoreFailure, Penalty};
 
 /// Changes when the canonical form does.
-const LABEL: &str = "sluicegate policy v1";
+const LABEL: &str = "sluicegate policy v2";
 
 /// The first 16 hex digits of the SHA-256 of the canonical form.
 pub(super) fn revision(
     limits: &[Limit],
     endpoint_costs: &[EndpointCost],
     tenants: &Tenants,
+    ip_prefix: IpPrefix,
 ) -> String {
     let mut form = Form(Sha256::new());
     form.text(LABEL);
@@ -40,6 +41,7 @@ pub(super) fn revision(
         form.text(text);
         numbers.iter().for_each(|number| form.number(*number));
     });
+    ip_prefix.bits().into_iter().for_each(|bits| form.number(u64::from(bits)));
     let digest = form.0.finalize();
     digest.iter().take(8).fold(String::with_capacity(16), |mut out, byte| {
         // Writing to a string cannot fail.

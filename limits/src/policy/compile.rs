@@ -14,8 +14,8 @@ use super::source::{self, RawCost, RawLimit, RawQuota, RawWas, is_reason};
 use super::tenants::{self, Tenants};
 use super::units::{DEFAULT_HOLD, window_text};
 use super::{
-    Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, Limit, Numbers, Period, Place,
-    Policy, SourceFile, Was, canonical, condition, rate,
+    Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, IpPrefix, Limit, Numbers, Period,
+    Place, Policy, SourceFile, Was, canonical, condition, rate,
 };
 use crate::attributes::canonical_name;
 use crate::matching::{LimitIndex, PathIndex};
@@ -189,8 +189,10 @@ impl Draft {
 
     fn finish(self, tenants: Tenants) -> Policy {
         let Self { limits, endpoint_costs, .. } = self;
+        let ip_prefix = IpPrefix::default();
         Policy {
-            revision: canonical::revision(&limits, &endpoint_costs, &tenants),
+            revision: canonical::revision(&limits, &endpoint_costs, &tenants, ip_prefix),
+            ip_prefix,
             by_id: (0..).zip(&limits).map(|(at, limit)| (limit.id, at)).collect(),
             limit_index: LimitIndex::new(&limits),
             endpoint_index: PathIndex::new(

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod addresses;
 mod charges;
 mod conditions;
 mod documents;

@@ -145,9 +145,9 @@ impl<'p> Side<'p> {
     fn key(&self, place: usize, attributes: &Attributes) -> Option<DeniedKey> {
         let limit = self.policy.limits().get(place)?;
         let values = limit.key.iter().map(|name| {
-            let value = self.policy.value(attributes, name).unwrap_or_default();
+            let value = self.policy.counted(attributes, name).unwrap_or_default();
             match value.char_indices().nth(MAX_VALUE_CHARS) {
-                None => value.to_owned(),
+                None => value.into_owned(),
                 Some((end, _)) => format!("{}…", value.get(..end).unwrap_or_default()),
             }
         });
