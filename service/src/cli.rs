@@ -10,6 +10,7 @@ mod completions;
 mod diff;
 mod explain;
 mod fmt;
+mod notes;
 mod replay;
 mod schema;
 mod serve;

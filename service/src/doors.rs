@@ -88,7 +88,7 @@ impl Common {
         Ok(Arc::new(Self {
             grpc: settings.listeners.grpc.clone(),
             http: settings.listeners.http.clone(),
-            origin: Origin::new(&settings.attributes, &settings.jwt),
+            origin: Origin::new(settings),
             geography,
             header_style: settings.rate_limit_headers,
             retry_after_jitter: settings.retry_after_jitter,

@@ -89,10 +89,10 @@ impl Geography {
     }
 
     /// Where an address is, in the spelling of the attribute `ip_address`; `None` where the file
-    /// does not tell. An IPv6 address is its /64 network there, so it is looked up by that.
+    /// does not tell.
     #[must_use]
     pub fn place(&self, ip_address: &str) -> Option<Place> {
-        let address: IpAddr = ip_address.split('/').next()?.parse().ok()?;
+        let address: IpAddr = ip_address.parse().ok()?;
         let reader = self.reader.load();
         let found = reader.lookup(address).ok()?;
         let country: &str = found.decode_path(&path!["country", "iso_code"]).ok().flatten()?;

@@ -2,9 +2,9 @@
 //! one `CheckRequest` of Envoy.
 //!
 //! Without a mapping nothing that the client wrote is believed but what routing needs: method, path
-//! and host; the address is the one that Envoy determined, and the size of the body is what the
-//! request declares, which HTTP keeps it to. A mapping names what the gateway vouches
-//! for. A source that is not there, or is empty, leaves its attribute absent.
+//! and host; the address is that of who connected to the gateway ([`address`]), and the size of the
+//! body is what the request declares, which HTTP keeps it to. A mapping names what the gateway
+//! vouches for. A source that is not there, or is empty, leaves its attribute absent.
 //!
 //! Envoy joins the values of a repeated header by commas, so a comma in the one value cannot be
 //! told from a repetition. Both are refused, because a client that can add a header would otherwise
@@ -12,7 +12,6 @@
 //! values one by one: then only a repetition is refused, and a comma is a character like any other.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use prost_types::value::Kind;
@@ -22,7 +21,9 @@ use sluicegate_proto::ext_authz::attribute_context::HttpRequest;
 use sluicegate_proto::ext_authz::core::address::Address;
 use sluicegate_proto::ext_authz::{AttributeContext, attribute_context};
 
-use crate::settings::{AttributeSource, Jwt};
+use crate::settings::{AddressSource, AttributeSource, Settings};
+
+pub(crate) mod address;
 
 /// The namespace in which Envoy's `jwt_authn` filter leaves the payload of a verified token.
 const JWT_NAMESPACE: &str = "envoy.filters.http.jwt_authn";
@@ -47,6 +48,7 @@ pub(crate) enum InvalidOrigin {
 /// The settings' mapping, ready to be applied.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
+    address: AddressSource,
     sources: Vec<(String, AttributeSource)>,
     jwt_payload_key: String,
 }
@@ -54,16 +56,15 @@ pub(crate) struct Origin {
 impl Origin {
     /// Takes the mapping of the settings.
     #[must_use]
-    pub(crate) fn new(attributes: &BTreeMap<String, AttributeSource>, jwt: &Jwt) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         let is_present =
             |(_, source): &(String, AttributeSource)| matches!(source, AttributeSource::Present(_));
         let mut sources: Vec<_> =
-            attributes.iter().map(|(name, source)| (name.clone(), source.clone())).collect();
-        // The address of a gateway's request is always the gateway's own finding.
-        sources.retain(|(name, _)| name != "ip_address");
+            settings.attributes.iter().map(|(name, s)| (name.clone(), s.clone())).collect();
         // What asks whether another attribute is present comes after all of those.
         sources.sort_by_key(is_present);
-        Self { sources, jwt_payload_key: jwt.payload_key.clone() }
+        let address = settings.ip_address.clone().unwrap_or_default();
+        Self { address, sources, jwt_payload_key: settings.jwt.payload_key.clone() }
     }
 
     /// The attributes of one request that a gateway asks about.
@@ -78,8 +79,10 @@ impl Origin {
         let mut attributes = AttributesBuilder::new();
         let mut present = Vec::new();
         let size = http.and_then(request_size).map(|bytes| bytes.to_string());
+        let peer = context.source.as_ref().and_then(peer);
+        let lines = http.into_iter().flat_map(lines);
         let facts = [
-            ("ip_address", context.source.as_ref().and_then(address)),
+            ("ip_address", address::client(&self.address, peer, lines)),
             ("method", http.map(|http| http.method.as_str())),
             ("path", http.map(|http| http.path.as_str())),
             ("host", http.map(|http| http.host.as_str())),
@@ -119,8 +122,8 @@ impl Origin {
             AttributeSource::Context(name) => {
                 Ok(context.context_extensions.get(name).map(|value| Cow::Borrowed(value.as_str())))
             }
-            // Presence is known only after all others, and hops are for the HTTP doors.
-            AttributeSource::Present(_) | AttributeSource::TrustedHops(_) => Ok(None),
+            // Presence is known only after all others.
+            AttributeSource::Present(_) => Ok(None),
         }
     }
 
@@ -167,12 +170,24 @@ impl fmt::Display for InvalidOrigin {
 
 impl std::error::Error for InvalidOrigin {}
 
-/// The address of the client, as the gateway determined it.
-fn address(source: &attribute_context::Peer) -> Option<&str> {
+/// The address that connected to the gateway. Envoy puts that here, not the client that it finds
+/// by its hops.
+fn peer(source: &attribute_context::Peer) -> Option<&str> {
     match source.address.as_ref()?.address.as_ref()? {
         Address::SocketAddress(socket) => Some(&socket.address),
         Address::Pipe(_) | Address::EnvoyInternalAddress(_) => None,
     }
+}
+
+/// The lines of the request's headers in their order, as far as the gateway tells them apart.
+fn lines(http: &HttpRequest) -> impl Iterator<Item = address::Line<'_>> {
+    let listed = http.header_map.iter().flat_map(|map| &map.headers);
+    let listed = listed.map(|header| match header.raw_value.as_ref() {
+        [] => (header.key.as_str(), header.value.as_bytes()),
+        raw => (header.key.as_str(), raw),
+    });
+    let joined = http.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    listed.chain(joined.filter(|_| http.header_map.is_none()))
 }
 
 /// The one value of a header; `name` is lower case, as the gateway spells them.

@@ -12,7 +12,7 @@ use sluicegate_limits::attributes::Attributes;
 use sluicegate_limits::policy::Policy;
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
-use crate::settings::Unmatched;
+use crate::settings::{AddressSource, Unmatched};
 
 mod decisions;
 mod format;
@@ -62,6 +62,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) format: Format,
     /// The fields of attributes, where they are not the format's own.
     pub(crate) mapped: Names,
+    /// Where the address of a gateway's client comes from.
+    pub(crate) address: AddressSource,
     pub(crate) policy: &'p Policy,
     /// The policy that it is compared with.
     pub(crate) against: Option<&'p Policy>,
@@ -95,7 +97,7 @@ pub(crate) fn run(
     mut progress: impl FnMut(u64),
 ) -> io::Result<Report> {
     let policies = || std::iter::once(plan.policy).chain(plan.against);
-    let mut reader = Reader::new(plan.format, policies(), plan.mapped.clone());
+    let mut reader = Reader::new(plan.format, policies(), plan.mapped.clone(), &plan.address);
     let mut lines = Lines::new(input);
     let mut reorder = Reorder::new(plan.window);
     let mut replay = Replay::new(&plan)?;

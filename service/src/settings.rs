@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use sluicegate_limits::policy::IpPrefix;
 
+mod address;
 mod classes;
 mod load;
 mod origins;
@@ -19,6 +21,7 @@ mod reader;
 mod secret;
 mod store;
 
+pub use address::{AddressSource, FORWARDED_FOR};
 pub use classes::{ClassRules, Reveal, TrafficClass, TrafficClasses};
 pub use load::{DEFAULT_FILE, Overrides, SettingsError, SettingsProblem, load};
 pub use origins::AttributeSource;
@@ -43,8 +46,12 @@ pub struct Settings {
     pub unmatched: Unmatched,
     /// How many replicas share the limits while the store is away, and which this one is.
     pub replicas: Replicas,
-    /// Where the attributes of a gateway's request come from, by attribute name.
+    /// Where the attributes of a gateway's request come from, by attribute name, but its address.
     pub attributes: BTreeMap<String, AttributeSource>,
+    /// Where the address of a gateway's client comes from; `None` where nobody says.
+    pub ip_address: Option<AddressSource>,
+    /// What is counted as one address.
+    pub ip_prefix: IpPrefix,
     /// Where the gateway's verified JWT payload is found.
     pub jwt: Jwt,
     /// The file that tells the place of an address, in MaxMind's format.

@@ -26,8 +26,11 @@ const V4: [Entry<'_>; 4] = [
     ("198.51.100.0/24", "FR", None),
     ("203.0.113.7/32", "not a code", Some("X")),
 ];
-const V6: [Entry<'_>; 2] =
-    [("2001:db8:1::/48", "SE", Some("AB")), ("2001:db8:2:3::/64", "NO", None)];
+const V6: [Entry<'_>; 3] = [
+    ("2001:db8:1::/48", "SE", Some("AB")),
+    ("2001:db8:2:3::/64", "NO", None),
+    ("2001:db8:2:5::8/125", "DK", None),
+];
 
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("geography-{name}"));
@@ -66,9 +69,11 @@ fn addresses_have_places() {
         }
         let v6 = name == "v6";
         let (sweden, norway) = (place("SE", Some("SE-AB")), place("NO", None));
-        assert_eq!(places.place("2001:db8:1:9::/64"), sweden.filter(|_| v6));
-        assert_eq!(places.place("2001:db8:2:3::/64"), norway.filter(|_| v6));
-        assert_eq!(places.place("2001:db8:2:4::/64"), None);
+        assert_eq!(places.place("2001:db8:1:9::7"), sweden.filter(|_| v6));
+        assert_eq!(places.place("2001:db8:2:3::7"), norway.filter(|_| v6));
+        assert_eq!(places.place("2001:db8:2:4::7"), None);
+        assert_eq!(places.place("2001:db8:2:5::f"), place("DK", None).filter(|_| v6), "whole");
+        assert_eq!(places.place("2001:db8:2:5::7"), None);
     }
 }
 
@@ -106,7 +111,7 @@ fn no_byte_of_a_hostile_file_does_harm() {
                 Err(_) => refused += 1,
                 Ok(places) => {
                     taken += 1;
-                    for address in ["192.0.2.1", "0.0.0.0", "2001:db8:1::/64", "::/64", "ff::/64"] {
+                    for address in ["192.0.2.1", "0.0.0.0", "2001:db8:1::", "::", "ff::"] {
                         if let Some(Place { country, region }) = places.place(address) {
                             assert_eq!(country.len(), 2, "{at}");
                             assert!(region.is_none_or(|region| region.len() <= 6), "{at}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sluicegate::metrics::Metrics;
 use sluicegate::reload::{ReloadState, Sources, Status, Watcher};
-use sluicegate_limits::policy::Policy;
+use sluicegate_limits::policy::{IpPrefix, Policy};
 use tokio::sync::{mpsc, watch};
 
 const GOOD: &str = "rate_limits: {a: {key: tenant_id, limit: 5, window: 1m}}";
@@ -34,12 +34,19 @@ impl Followed {
 
     fn follow(folder: PathBuf, paths: Vec<PathBuf>) -> Self {
         let loaded = Sources::read(&paths);
-        loaded.compile().expect("the first files are good");
+        loaded.compile(IpPrefix::default()).expect("the first files are good");
         let (send, policies) = mpsc::unbounded_channel();
         let (state, metrics) = (Arc::new(ReloadState::default()), Metrics::new(1));
         let status = state.subscribe();
         let on_policy = move |policy| send.send(policy).expect("the test listens");
-        let watcher = Watcher::start(paths, &loaded, on_policy, state, Arc::clone(&metrics));
+        let watcher = Watcher::start(
+            paths,
+            &loaded,
+            IpPrefix::default(),
+            on_policy,
+            state,
+            Arc::clone(&metrics),
+        );
         Self { folder, metrics, policies, status, watcher: watcher.expect("a thread") }
     }
 

@@ -102,6 +102,98 @@ fn check_says_how_many_headers_a_gateway_may_take_of_a_client() {
 }
 
 #[test]
+fn check_with_settings_says_what_they_take_for_granted() {
+    let folder = folder("notes");
+    file(&folder, "limits.yaml", "rate_limits: {a: {key: ip_address, limit: 5, window: 1m}}");
+    let notes = |settings: &str| {
+        file(&folder, "settings.yaml", settings);
+        let check = ["check", "-c", "settings.yaml", "limits.yaml", "--deny-warnings", "-o"];
+        let (exit, out, _) = run_in(&folder, &[&check[..], &["json"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((exit, &report["warnings"]), (0, &serde_json::json!([])), "{settings}");
+        let (_, out, _) = run_in(&folder, &[&check[..], &["text"]].concat());
+        let notes = report["notes"].as_array().unwrap().iter();
+        let notes = notes.map(|note| note.as_str().unwrap().to_owned());
+        let notes: Vec<_> = notes.filter(|note| note.starts_with("attributes.")).collect();
+        notes.iter().for_each(|note| assert!(out.contains(&format!("note: {note}\n")), "{out}"));
+        notes
+    };
+    assert_eq!(notes("{}"), [""; 0], "no gateway");
+    // Each header that is a source, once, also that of the address.
+    let all = notes(
+        "attributes:
+           tenant_id: {header: X-Tenant-Id}
+           headers.tenant: {header: x-tenant-id}
+           user_id: {claim: sub}
+           client_id: {header: x-client-id}
+           ip_address: {header: x-envoy-external-address}",
+    );
+    let removed = |name: &str, header: &str| {
+        let what = "the gateway must remove a client's own";
+        let found = all.iter().filter(|note| note.contains(&format!("{what} `{header}`")));
+        let found: Vec<_> = found.collect();
+        assert_eq!(found.len(), 1, "{header} in {all:?}");
+        assert!(found[0].starts_with(&format!("attributes.{name}: ")), "{all:?}");
+    };
+    removed("ip_address", "x-envoy-external-address");
+    removed("client_id", "x-client-id");
+    removed("headers.tenant", "x-tenant-id");
+    assert_eq!(all.len(), 4, "{all:?}");
+    for (source, what) in [
+        ("peer", "clients connect to the gateway themselves"),
+        ("{trusted_hops: 2}", "through 2 proxies in front of the gateway"),
+        ("{trusted_proxies: [10.0.0.0/8]}", "no client is in them"),
+    ] {
+        let [note] = &notes(&format!("attributes: {{ip_address: {source}}}"))[..] else {
+            panic!("{source}")
+        };
+        assert!(note.starts_with("attributes.ip_address: ") && note.contains(what), "{note}");
+    }
+}
+
+/// What counts as one address is part of the revision that replicas show.
+#[test]
+fn the_commands_count_addresses_as_the_settings_say() {
+    let folder = folder("prefix");
+    let limits = "rate_limits: {a: {key: ip_address, limit: 1, window: 1h}}";
+    file(&folder, "limits.yaml", limits);
+    file(&folder, "settings.yaml", "ip_prefix: {ipv6: 48}\nlimits: [limits.yaml]");
+    let cases = "limits: limits.yaml\ncases: [{name: two of a /48, steps: [
+        {expect: allow, with: {ip_address: '2001:db8:0:1::1'}},
+        {expect: deny, with: {ip_address: '2001:db8:0:2::1'}}]}]";
+    file(&folder, "a.test.yaml", cases);
+    assert_eq!(run_in(&folder, &["test"]).0, 1, "two of a /64 by default");
+    assert_eq!(run_in(&folder, &["test", "-c", "settings.yaml"]).0, 0);
+    let revision = |arguments: &[&str]| {
+        let explain = ["explain", "GET /", "--limits", "limits.yaml", "-o", "json"];
+        let (_, out, err) = run_in(&folder, &[&explain[..], arguments].concat());
+        let answer: serde_json::Value =
+            serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+        answer["policy_revision"].as_str().unwrap().to_owned()
+    };
+    let (wide, usual) = (revision(&["-c", "settings.yaml"]), revision(&[]));
+    assert_ne!(wide, usual);
+    let checked = |arguments: &[&str]| run_in(&folder, arguments).1;
+    assert!(checked(&["check", "-c", "settings.yaml"]).contains(&format!("revision {wide}\n")));
+    assert!(checked(&["check", "limits.yaml"]).contains(&format!("revision {usual}\n")));
+    // A running replica shows the same, also after its limits changed.
+    let path = folder.join("limits.yaml").display().to_string();
+    let service = Service::start(&["--limits", &path], &[("SLUICEGATE__IP_PREFIX__IPV6", "48")]);
+    let asked = service.check(r#"{"attributes": {"ip_address": "2001:db8:0:1::1"}}"#, "");
+    assert_eq!(
+        (&asked["allowed"], &asked["policy_revision"]),
+        (&true.into(), &wide.as_str().into())
+    );
+    let denied = service.check(r#"{"attributes": {"ip_address": "2001:db8:0:2::1"}}"#, "");
+    assert_eq!(denied["allowed"], false, "{denied}");
+    file(&folder, "limits.yaml", &limits.replace("limit: 1", "limit: 2"));
+    let next = revision(&["-c", "settings.yaml"]);
+    assert_ne!(next, wide);
+    service.signal("HUP");
+    service.until("/metrics", |_, page| page.contains(&format!("revision=\"{next}\"")));
+}
+
+#[test]
 fn explain_answers_with_its_exit_code() {
     let limits = quickstart();
     let explain = |fact: &str, output: &str| {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sluicegate::settings::{
-    AttributeSource, Overrides, Reveal, Settings, SettingsError, StoreSettings, TrafficClass,
-    Unmatched, load,
+    AddressSource, AttributeSource, Overrides, Reveal, Settings, SettingsError, StoreSettings,
+    TrafficClass, Unmatched, load,
 };
-use sluicegate_limits::policy::OnStoreFailure;
+use sluicegate_limits::policy::{IpPrefix, OnStoreFailure};
 
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("settings-{name}"));
@@ -57,6 +57,7 @@ attributes:
   traffic_class: { context: traffic_class }
   authenticated: { present: tenant_id }
   ip_address:    { trusted_hops: 1 }
+ip_prefix: { ipv4: 24, ipv6: 56 }
 "#;
 
 #[test]
@@ -77,7 +78,8 @@ fn the_form_of_the_documents_is_read_and_paths_begin_at_the_file() {
     let source = |name: &str| settings.attributes[name].clone();
     assert_eq!(source("tenant_id"), AttributeSource::Header("x-tenant-id".into()));
     assert_eq!(source("authenticated"), AttributeSource::Present("tenant_id".into()));
-    assert_eq!(source("ip_address"), AttributeSource::TrustedHops(1));
+    assert_eq!(settings.ip_address, Some(AddressSource::TrustedHops(1)));
+    assert_eq!(settings.ip_prefix, IpPrefix::new(24, 56));
     assert!(settings.listeners.grpc.trusts("127.0.0.9".parse().unwrap()));
     assert!(!settings.listeners.grpc.trusts("::1".parse().unwrap()));
     assert!(!format!("{settings:?}").contains("hush"));
@@ -165,7 +167,8 @@ fn all_problems_are_reported_at_once() {
 unmatched: maybe
 replicas: {count: 2, rank: 2}
 attributes: {tenant_id: {header: 'a b'}, user_id: {}, path: {header: x}, a: {present: b},
-  ip_address: {header: x-real-ip}}
+  ip_address: {claim: ip}}
+ip_prefix: {ipv4: 7, ipv6: 129}
 decision_records: {sampled_share: 1.5}
 log: [1]
 store: {url: 'http://x', timeout_ms: -1}
@@ -181,6 +184,9 @@ threads: many",
         "attributes.user_id",
         "attributes.path",
         "attributes.ip_address",
+        "attributes.ip_address.claim",
+        "ip_prefix.ipv4",
+        "ip_prefix.ipv6",
         "attributes.a.present",
         "decision_records.sampled_share",
         "log",
@@ -190,6 +196,57 @@ threads: many",
     ] {
         assert!(error.contains(&format!(": {key}: ")), "{key} in\n{error}");
     }
+}
+
+#[test]
+fn whose_address_a_request_has_is_a_word_or_one_source() {
+    let of = |text: &str| {
+        let text = format!("attributes: {{ ip_address: {text} }}");
+        with("address", &text, &[]).map(|settings| settings.ip_address.unwrap())
+    };
+    let networks = |list: &[&str]| {
+        AddressSource::TrustedProxies(list.iter().map(|net| net.parse().unwrap()).collect())
+    };
+    assert_eq!(with("address", "{}", &[]).unwrap().ip_address, None, "nobody says");
+    for (text, source) in [
+        ("peer", AddressSource::Peer),
+        (
+            "{ header: X-Envoy-External-Address }",
+            AddressSource::Header("x-envoy-external-address".into()),
+        ),
+        ("{ trusted_hops: 1 }", AddressSource::TrustedHops(1)),
+        ("{ trusted_hops: 32 }", AddressSource::TrustedHops(32)),
+        ("{ trusted_proxies: ['10.0.0.0/8', '::1'] }", networks(&["10.0.0.0/8", "::1/128"])),
+    ] {
+        assert_eq!(of(text).unwrap(), source, "{text}");
+    }
+    for (text, key, what) in [
+        ("pear", "ip_address", "did you mean `peer`?"),
+        ("{}", "ip_address", "`peer`, or one of `header`, `trusted_hops`, `trusted_proxies`"),
+        ("[peer]", "ip_address", "must be"),
+        ("{ trusted_hops: 1, header: x-a }", "ip_address", "exactly one source"),
+        ("{ trusted_hops: 0 }", "ip_address.trusted_hops", "from 1 to 32"),
+        ("{ trusted_hops: 33 }", "ip_address.trusted_hops", "from 1 to 32"),
+        ("{ header: 'a b' }", "ip_address.header", "not the name of a header"),
+        ("{ header: X-Forwarded-For }", "ip_address.header", "use `trusted_hops` or"),
+        ("{ trusted_proxies: [] }", "ip_address.trusted_proxies", "must list 1 to 256 networks"),
+        ("{ trusted_proxies: [everybody] }", "ip_address.trusted_proxies", "must list networks"),
+        ("{ trusted_hop: 1 }", "ip_address.trusted_hop", "did you mean `trusted_hops`?"),
+    ] {
+        let error = of(text).expect_err(text).to_string();
+        assert!(error.contains(&format!(": attributes.{key}: ")), "{text}: {error}");
+        assert!(error.contains(what), "{text}: {error}");
+    }
+    let environment = [
+        ("SLUICEGATE__ATTRIBUTES__IP_ADDRESS__TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
+        ("SLUICEGATE__IP_PREFIX__IPV6", "48"),
+    ];
+    let settings = with("address", "{}", &environment).unwrap();
+    assert_eq!(settings.ip_address, Some(networks(&["10.0.0.0/8", "192.0.2.7/32"])));
+    assert_eq!(settings.ip_prefix, IpPrefix::new(32, 48));
+    let word = [("SLUICEGATE__ATTRIBUTES__IP_ADDRESS", "peer")];
+    let settings = with("address", "{}", &word).unwrap();
+    assert_eq!(settings.ip_address, Some(AddressSource::Peer));
 }
 
 #[test]

@@ -14,8 +14,8 @@ use super::source::{self, RawCost, RawLimit, RawQuota, RawWas, is_reason};
 use super::tenants::{self, Tenants};
 use super::units::{DEFAULT_HOLD, window_text};
 use super::{
-    Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, IpPrefix, Limit, Numbers, Period,
-    Place, Policy, SourceFile, Was, canonical, condition, rate,
+    Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, IpPrefix, Limit, Numbers,
+    Period, Place, Policy, SourceFile, Was, canonical, condition, rate,
 };
 use crate::attributes::canonical_name;
 use crate::matching::{LimitIndex, PathIndex};

@@ -33,8 +33,8 @@ pub struct Surroundings {
 pub struct Service {
     /// The attributes that they map from what a gateway brings.
     pub attributes: BTreeSet<String>,
-    /// Whether they count the proxies that an address went through.
-    pub counts_proxies: bool,
+    /// Whether they say whose address a gateway's request has.
+    pub says_whose_address: bool,
     /// Whether a request that no limit applies to is denied.
     pub denies_unmatched: bool,
 }

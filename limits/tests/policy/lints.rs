@@ -461,7 +461,7 @@ fn addresses_behind_a_gateway_need_its_proxies_counted() {
     assert_eq!(of_text(text, None), [""; 0], "nobody knows");
     assert_eq!(of_text(text, Some(Service::default())), [""; 0], "no gateway");
     assert_eq!(of_text(text, Some(gateway(&["tenant_id"]))), ["1:27 proxied_address"]);
-    let counted = Service { counts_proxies: true, ..gateway(&["tenant_id", "ip_address"]) };
+    let counted = Service { says_whose_address: true, ..gateway(&["tenant_id", "ip_address"]) };
     assert_eq!(of_text(text, Some(counted)), [""; 0]);
     let other = "rate_limits: { b: { limit: 50, window: 1m } }";
     assert_eq!(of_text(other, Some(gateway(&["tenant_id"]))), [""; 0]);

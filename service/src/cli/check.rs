@@ -9,12 +9,14 @@ use clap::Args;
 use serde_json::{Value, json};
 use sluicegate_limits::policy::lint::{Service, Surroundings};
 use sluicegate_limits::policy::units::window_text;
-use sluicegate_limits::policy::{Algorithm, Compiled, Policy, Problem, Severity, SourceFile};
+use sluicegate_limits::policy::{
+    Algorithm, Compiled, IpPrefix, Policy, Problem, Severity, SourceFile,
+};
 
-use super::{Exit, Output, complain, print};
+use super::{Exit, Output, complain, notes, print};
 use crate::clock;
 use crate::reload::Sources;
-use crate::settings::{self, Listeners, Overrides, Settings, SettingsError, Unmatched};
+use crate::settings::{self, Overrides, Settings, Unmatched};
 
 /// The most characters of a source line that are shown.
 const MAX_SHOWN: usize = 160;
@@ -44,19 +46,16 @@ struct Paint {
 }
 
 pub(super) fn run(check: &Check) -> Exit {
-    let settings = match check.config.as_deref().map(settings_without_secrets).transpose() {
+    let settings = match of_file(check.config.as_deref()) {
         Ok(settings) => settings,
-        Err(error) => {
-            complain(&error);
-            return Exit::Configuration;
-        }
+        Err(exit) => return exit,
     };
     let paths = match &settings {
         Some(settings) if check.paths.is_empty() => &settings.limits,
         _ => &check.paths,
     };
     let sources = Sources::read(paths);
-    let compiled = sources.compile();
+    let compiled = sources.compile(ip_prefix(settings.as_ref()));
     let (errors, warnings) = match &compiled {
         Ok(compiled) => (vec![], compiled.lints(&surroundings(settings.as_ref()))),
         Err(problems) => (problems.clone(), vec![]),
@@ -66,7 +65,7 @@ pub(super) fn run(check: &Check) -> Exit {
         Ok(_) if check.deny_warnings && !warnings.is_empty() => Exit::No,
         Ok(_) => Exit::Yes,
     };
-    let notes = settings.as_ref().map(notes).unwrap_or_default();
+    let notes = settings.as_ref().map(notes::of).unwrap_or_default();
     if check.output == Output::Json {
         print(&report(exit == Exit::Yes, &errors, &warnings, &notes));
     } else {
@@ -79,34 +78,28 @@ pub(super) fn run(check: &Check) -> Exit {
     exit
 }
 
-/// What the settings ask of the gateway.
-fn notes(settings: &Settings) -> Vec<String> {
-    let Listeners { grpc, .. } = &settings.listeners;
-    vec![format!(
-        "Envoy's max_request_headers_kb may be at most {}, by listeners.grpc.max_header_list_bytes \
-         ({}); a request whose question is larger than listeners.grpc.max_message_bytes ({}) is \
-         denied as invalid_request",
-        settings.listeners.max_client_headers_kib(),
-        grpc.max_header_list_bytes,
-        grpc.max_message_bytes,
-    )]
+/// The settings of `-c`, or what is wrong with them on standard error. Their secrets are not read:
+/// they belong to the machine that serves.
+pub(super) fn of_file(file: Option<&Path>) -> Result<Option<Settings>, Exit> {
+    let Some(file) = file else { return Ok(None) };
+    let memory = Some("memory".to_owned());
+    let overrides = Overrides { file: Some(file.into()), store: memory, ..Overrides::default() };
+    settings::load(&overrides).map(Some).map_err(|error| {
+        complain(&error);
+        Exit::Configuration
+    })
 }
 
-/// What the settings say. Their secrets belong to the machine that serves.
-pub(super) fn settings_without_secrets(file: &Path) -> Result<Settings, SettingsError> {
-    let memory = Some("memory".to_owned());
-    settings::load(&Overrides {
-        file: Some(file.to_owned()),
-        store: memory,
-        ..Overrides::default()
-    })
+/// What counts as one address by the settings.
+pub(super) fn ip_prefix(settings: Option<&Settings>) -> IpPrefix {
+    settings.map(|settings| settings.ip_prefix).unwrap_or_default()
 }
 
 /// What lints know of the service.
 pub(super) fn surroundings(settings: Option<&Settings>) -> Surroundings {
     let service = settings.map(|settings| Service {
         attributes: settings.attributes.keys().cloned().collect(),
-        counts_proxies: settings.attributes.contains_key("ip_address"),
+        says_whose_address: settings.ip_address.is_some(),
         denies_unmatched: settings.unmatched == Unmatched::Deny,
     });
     Surroundings { now: clock::now(), service }
@@ -128,10 +121,10 @@ pub(super) fn show(sources: &Sources, errors: &[Problem], warnings: &[Problem]) 
     }
 }
 
-/// Compiles limits, or prints what is wrong with them.
-pub(super) fn policy(paths: &[PathBuf]) -> Option<Policy> {
+/// Compiles limits, to count so much of an address as one; or prints what is wrong with them.
+pub(super) fn policy(paths: &[PathBuf], ip_prefix: IpPrefix) -> Option<Policy> {
     let sources = Sources::read(paths);
-    match sources.compile() {
+    match sources.compile(ip_prefix) {
         Ok(compiled) => Some(compiled.policy),
         Err(problems) => {
             show(&sources, &problems, &[]);

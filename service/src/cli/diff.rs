@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sluicegate_limits::diff::{Change, Detail, Difference, Effect, Kind, What, diff};
+use sluicegate_limits::policy::IpPrefix;
 use sluicegate_limits::time::Timestamp;
 
 use super::{Exit, Output, check, print};
@@ -39,7 +40,7 @@ struct Paint {
 }
 
 pub(super) fn run(command: &Diff) -> Exit {
-    let policy = |path: &PathBuf| check::policy(std::slice::from_ref(path));
+    let policy = |path: &PathBuf| check::policy(std::slice::from_ref(path), IpPrefix::default());
     let (Some(old), Some(new)) = (policy(&command.old), policy(&command.new)) else {
         return Exit::Configuration;
     };

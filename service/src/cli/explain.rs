@@ -33,6 +33,9 @@ pub(super) struct Explain {
     /// Limits files or directories; may be repeated
     #[arg(long, value_name = "FILE_OR_DIR", required_unless_present = "server")]
     limits: Vec<PathBuf>,
+    /// Settings whose `ip_prefix` counts
+    #[arg(short, long, value_name = "FILE", conflicts_with = "server")]
+    config: Option<PathBuf>,
     /// Ask the service that listens for gRPC at this address; takes nothing
     #[arg(long, value_name = "ADDRESS", conflicts_with = "limits")]
     server: Option<String>,
@@ -62,7 +65,14 @@ pub(super) fn run(explain: &Explain) -> Exit {
 }
 
 fn offline(command: &Explain, request: &Request) -> Exit {
-    let Some(policy) = check::policy(&command.limits) else { return Exit::Configuration };
+    let settings = match check::of_file(command.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    let ip_prefix = check::ip_prefix(settings.as_ref());
+    let Some(policy) = check::policy(&command.limits, ip_prefix) else {
+        return Exit::Configuration;
+    };
     let answer = explain(&policy, &request.attributes, request.cost, clock::now());
     show(command, &answer)
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use sluicegate_limits::policy::Policy;
 use sluicegate_limits::time::Micros;
 use sluicegate_limits::trial::MAX_COUNTERS;
 
@@ -34,7 +33,7 @@ pub(super) struct Replay {
     /// ATTRIBUTE=FIELD of the log, or ATTRIBUTE=present:OTHER; may be repeated
     #[arg(long = "map", value_name = "ATTRIBUTE=FIELD")]
     maps: Vec<String>,
-    /// Settings whose `attributes` and `unmatched` count
+    /// Settings whose `attributes`, `ip_prefix` and `unmatched` count
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How much later than newer ones a line may come, in seconds
@@ -87,13 +86,23 @@ fn show(command: &Replay, report: &Report) -> Exit {
 }
 
 fn replay(command: &Replay) -> Result<Report, Failed> {
-    let (mut mapped, unmatched) = of_settings(command.config.as_deref())?;
+    let settings =
+        check::of_file(command.config.as_deref()).map_err(|exit| Failed { exit, message: None })?;
+    let mut mapped: mapping::Names =
+        settings.iter().flat_map(|s| mapping::of_settings(&s.attributes)).collect();
     for map in &command.maps {
         let (attribute, source) = mapping::parse_map(map).map_err(Failed::usage)?;
         mapped.insert(attribute, source);
     }
+    let ip_prefix = check::ip_prefix(settings.as_ref());
+    let compile = |paths: &[PathBuf]| {
+        let failed = Failed { exit: Exit::Configuration, message: None };
+        check::policy(paths, ip_prefix).ok_or(failed)
+    };
     let policy = compile(&command.limits)?;
     let against = (!command.against.is_empty()).then(|| compile(&command.against)).transpose()?;
+    let unmatched = settings.as_ref().map_or(Unmatched::Allow, |settings| settings.unmatched);
+    let address = settings.and_then(|settings| settings.ip_address).unwrap_or_default();
     let (mut input, bytes) = open(&command.log)?;
     let beginning = input.fill_buf().map_err(|error| Failed::of(&command.log, &error))?;
     let format = command.format.unwrap_or_else(|| Format::detect(beginning));
@@ -101,6 +110,7 @@ fn replay(command: &Replay) -> Result<Report, Failed> {
         log: command.log.display().to_string(),
         format,
         mapped,
+        address,
         policy: &policy,
         against: against.as_ref(),
         unmatched,
@@ -116,19 +126,6 @@ fn replay(command: &Replay) -> Result<Report, Failed> {
         std::fs::write(file, html::page(&report)).map_err(|error| Failed::of(file, &error))?;
     }
     Ok(report)
-}
-
-/// What the settings say of attributes, and of requests that no limit applies to.
-fn of_settings(file: Option<&Path>) -> Result<(mapping::Names, Unmatched), Failed> {
-    let Some(file) = file else { return Ok((mapping::Names::new(), Unmatched::Allow)) };
-    let settings = check::settings_without_secrets(file)
-        .map_err(|error| Failed { exit: Exit::Configuration, message: Some(error.to_string()) })?;
-    Ok((mapping::of_settings(&settings.attributes), settings.unmatched))
-}
-
-/// Compiles limits, or prints what is wrong with them.
-fn compile(paths: &[PathBuf]) -> Result<Policy, Failed> {
-    check::policy(paths).ok_or(Failed { exit: Exit::Configuration, message: None })
 }
 
 /// The log, and its length where that is known.

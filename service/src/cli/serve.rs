@@ -82,7 +82,7 @@ pub(super) fn run(serve: &Serve) -> Exit {
         return Exit::Configuration;
     }
     let sources = Sources::read(&settings.limits);
-    let compiled = match sources.compile() {
+    let compiled = match sources.compile(settings.ip_prefix) {
         Ok(compiled) => compiled,
         Err(problems) => {
             check::show(&sources, &problems, &[]);
@@ -170,6 +170,7 @@ impl Replica {
         let mut watchers = vec![Watcher::start(
             settings.limits.clone(),
             sources,
+            settings.ip_prefix,
             move |policy| on_policy.set_policy(policy),
             reload,
             Arc::clone(&metrics),

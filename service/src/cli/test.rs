@@ -24,6 +24,9 @@ pub(super) struct Test {
     /// Case files (NAME.test.yaml), or directories of them and of their limits
     #[arg(value_name = "FILE_OR_DIR", default_value = ".")]
     paths: Vec<PathBuf>,
+    /// Settings whose `ip_prefix` counts
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -36,7 +39,11 @@ pub(super) struct Test {
 }
 
 pub(super) fn run(test: &Test) -> Exit {
-    let loaded = Loaded::read(&test.paths);
+    let settings = match check::of_file(test.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    let loaded = Loaded::read(&test.paths, check::ip_prefix(settings.as_ref()));
     if !loaded.problems.is_empty() {
         match test.output {
             Output::Json => print(&Report::default().json(&loaded.problems)),

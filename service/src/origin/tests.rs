@@ -8,10 +8,21 @@ use sluicegate_proto::ext_authz::core::{
 };
 
 use super::*;
+use crate::settings::{Overrides, load};
 
 fn origin(sources: &[(&str, AttributeSource)]) -> Origin {
     let sources = sources.iter().map(|(name, source)| ((*name).to_owned(), source.clone()));
-    Origin::new(&sources.collect(), &Jwt { payload_key: "jwt_payload".to_owned() })
+    Origin::new(&Settings { attributes: sources.collect(), ..settings() })
+}
+
+fn settings() -> Settings {
+    let nothing = Some(config::Map::new());
+    load(&Overrides { environment: nothing, ..Overrides::default() }).unwrap()
+}
+
+/// With this source of addresses.
+fn addresses(ip_address: AddressSource) -> Origin {
+    Origin::new(&Settings { ip_address: Some(ip_address), ..settings() })
 }
 
 fn tenant() -> Origin {
@@ -139,16 +150,41 @@ fn a_claim_without_a_verified_token_is_absent() {
 }
 
 #[test]
-fn the_address_is_always_the_gateways_finding() {
-    let origin = origin(&[
-        ("ip_address", AttributeSource::TrustedHops(1)),
-        ("traffic_class", AttributeSource::Context("class".to_owned())),
-    ]);
-    let mut context = context(&[("x-forwarded-for", "10.0.0.1")]);
+fn the_address_is_the_peer_unless_the_settings_say_more() {
+    let from = |source: AddressSource, context: &AttributeContext| {
+        let found = addresses(source).attributes(context).unwrap();
+        found.get("ip_address").map(str::to_owned)
+    };
+    let context = context(&[("x-forwarded-for", "192.0.2.1, 192.0.2.2,127.0.0.2")]);
+    assert_eq!(from(AddressSource::Peer, &context).as_deref(), Some("127.0.0.2"));
+    assert_eq!(from(AddressSource::TrustedHops(1), &context).as_deref(), Some("192.0.2.2"));
+    assert_eq!(from(AddressSource::TrustedHops(2), &context).as_deref(), Some("192.0.2.1"));
+    let by_default = origin(&[]).attributes(&context).unwrap();
+    assert_eq!(by_default.get("ip_address"), Some("127.0.0.2"));
+}
+
+/// A gateway that tells lines apart sends them one by one, whatever bytes they have.
+#[test]
+fn the_lines_of_a_list_of_addresses_are_one_list_however_the_gateway_sends_it() {
+    let hops = addresses(AddressSource::TrustedHops(1));
+    let lines: [(&str, &[u8]); 3] = [
+        ("x-forwarded-for", b"\xff"),
+        ("x-real-ip", b"192.0.2.9"),
+        ("x-forwarded-for", b"192.0.2.1"),
+    ];
+    let found = hops.attributes(&raw(&lines)).unwrap();
+    assert_eq!(found.get("ip_address"), Some("192.0.2.1"));
+    let joined = hops.attributes(&context(&[("x-forwarded-for", "!,192.0.2.1")])).unwrap();
+    assert_eq!(joined.get("ip_address"), Some("192.0.2.1"));
+}
+
+#[test]
+fn a_context_of_the_route_is_an_attribute() {
+    let origin = origin(&[("traffic_class", AttributeSource::Context("class".to_owned()))]);
+    let mut context = context(&[("class", "admin")]);
+    assert_eq!(origin.attributes(&context).unwrap().get("traffic_class"), None);
     context.context_extensions.insert("class".to_owned(), "partner".to_owned());
-    let found = origin.attributes(&context).unwrap();
-    assert_eq!(found.get("ip_address"), Some("127.0.0.2"));
-    assert_eq!(found.get("traffic_class"), Some("partner"));
+    assert_eq!(origin.attributes(&context).unwrap().get("traffic_class"), Some("partner"));
 }
 
 #[test]

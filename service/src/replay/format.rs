@@ -5,7 +5,10 @@ use sluicegate_limits::policy::{Algorithm, KNOWN_ATTRIBUTES, Policy};
 
 use super::Entry;
 use super::lines::BYTE_ORDER_MARK;
-use super::mapping::{AT, COST, DURATION, Mapping, Names, Source, Values};
+use super::mapping::{
+    AT, COST, DURATION, Field, Mapping, Names, Source, Substitute, Values, of_header,
+};
+use crate::settings::AddressSource;
 
 mod csv;
 mod envoy_text;
@@ -50,21 +53,19 @@ enum Form {
 }
 
 /// What Envoy's own and Istio's access logs call the facts of a request, the best source first.
-const ENVOY: [(&str, &[&str]); 5] = [
+const ENVOY: [(&str, &[&str]); 4] = [
     (AT, &["start_time", "timestamp", "time", "@timestamp", "ts"]),
     ("method", &["method", ":method", "request_method"]),
     ("path", &["x-envoy-original-path", "x-envoy-origin-path", "path", ":path", "request_path"]),
     ("host", &["authority", ":authority", "host"]),
-    (
-        "ip_address",
-        &[
-            "downstream_remote_address_without_port",
-            "downstream_remote_address",
-            "x_forwarded_for",
-            "x-forwarded-for",
-        ],
-    ),
 ];
+/// What they call who connected to Envoy.
+const DIRECT: [&str; 2] =
+    ["downstream_direct_remote_address_without_port", "downstream_direct_remote_address"];
+/// What they call the client that Envoy found.
+const REMOTE: [&str; 2] = ["downstream_remote_address_without_port", "downstream_remote_address"];
+/// What they call the list that proxies append to.
+const FORWARDED: [&str; 2] = ["x_forwarded_for", "x-forwarded-for"];
 
 impl Format {
     /// The word on the command line and in reports.
@@ -93,7 +94,11 @@ impl Format {
 
     /// The fields of this format by attribute. Attributes that a policy uses have fields of their
     /// own names.
-    fn names<'p>(self, policies: impl Iterator<Item = &'p Policy>) -> Names {
+    fn names<'p>(
+        self,
+        policies: impl Iterator<Item = &'p Policy>,
+        address: &AddressSource,
+    ) -> Names {
         let known = KNOWN_ATTRIBUTES.iter().map(|name| (*name).to_owned());
         let policies: Vec<&Policy> = policies.collect();
         let used = policies.iter().flat_map(|policy| policy.attributes()).map(ToOwned::to_owned);
@@ -117,6 +122,7 @@ impl Format {
                 for (attribute, fields) in ENVOY {
                     names.insert(attribute.to_owned(), Source::fields(fields));
                 }
+                names.insert("ip_address".to_owned(), Source::Fields(addresses(address)));
                 if ends {
                     names.insert(DURATION.to_owned(), Source::fields(&["duration", DURATION]));
                 }
@@ -133,8 +139,9 @@ impl Reader {
         format: Format,
         policies: impl Iterator<Item = &'p Policy>,
         mapped: Names,
+        address: &AddressSource,
     ) -> Self {
-        let mut names = format.names(policies);
+        let mut names = format.names(policies, address);
         names.extend(mapped);
         let is_envoy = matches!(format, Format::EnvoyJson | Format::EnvoyText);
         let mapping = Mapping::new(names, is_envoy, format == Format::Records);
@@ -154,6 +161,11 @@ impl Reader {
     /// Whether a line so far had this attribute.
     pub(super) fn saw(&self, attribute: &str) -> bool {
         self.mapping.saw(attribute)
+    }
+
+    /// The fields that stood for the one that this attribute is, in requests so far.
+    pub(super) fn substitutes(&self, attribute: &str) -> Vec<Substitute<'_>> {
+        self.mapping.substitutes(attribute)
     }
 
     /// The share of the allowed requests that was recorded, where the records say so.
@@ -184,6 +196,25 @@ impl Reader {
             Err(why) => Read::Unreadable(why),
         }
     }
+}
+
+/// The fields that are the address by the settings, and after them those that are not.
+fn addresses(source: &AddressSource) -> Vec<Field> {
+    let fields = |names: &[&str]| names.iter().map(|name| Field::new(name)).collect::<Vec<_>>();
+    let (direct, remote, mut forwarded) = (fields(&DIRECT), fields(&REMOTE), fields(&FORWARDED));
+    if let AddressSource::TrustedHops(hops) = source {
+        forwarded.iter_mut().for_each(|field| field.from_right = *hops);
+    }
+    let (meant, instead) = match source {
+        AddressSource::Peer => (direct, [remote, forwarded]),
+        // What the gateway wrote to the header is what it was asked with.
+        AddressSource::Header(name) => ([of_header(name), remote].concat(), [forwarded, direct]),
+        AddressSource::TrustedHops(_) | AddressSource::TrustedProxies(_) => {
+            (remote, [forwarded, direct])
+        }
+    };
+    let instead = instead.concat().into_iter().map(Field::substitute);
+    meant.into_iter().chain(instead).collect()
 }
 
 fn has(bytes: &[u8], part: &[u8]) -> bool {

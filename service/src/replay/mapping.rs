@@ -41,9 +41,11 @@ pub(crate) enum Source {
 /// One field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
-    name: String,
+    pub(super) name: String,
     /// Of a list with commas, as `X-Forwarded-For`, the nth value from the right; 0: all of it.
-    from_right: u8,
+    pub(super) from_right: u8,
+    /// It is not what the attribute is, and is taken for want of that.
+    pub(super) is_substitute: bool,
 }
 
 /// The mapping, ready to be applied.
@@ -59,8 +61,26 @@ pub(super) struct Mapping {
 }
 
 enum Rule {
-    Fields(Vec<(usize, u8)>),
+    Fields(Vec<Place>),
     Present(String),
+}
+
+/// A field and its slot.
+struct Place {
+    field: Field,
+    slot: usize,
+    /// How many requests got their value from it.
+    used: u64,
+}
+
+/// A field that requests got an attribute from although another one was meant.
+pub(super) struct Substitute<'m> {
+    /// The one that was meant.
+    pub(super) meant: &'m str,
+    /// The one that was there.
+    pub(super) field: &'m Field,
+    /// In how many requests.
+    pub(super) requests: u64,
 }
 
 /// The values of one line, by slot; empty is absent.
@@ -71,7 +91,12 @@ impl Field {
     /// A field by its name. Of `X-Forwarded-For` the entry is meant that the nearest proxy wrote.
     pub(super) fn new(name: &str) -> Self {
         let is_list = name.to_ascii_lowercase().replace('_', "-").ends_with("x-forwarded-for");
-        Self { name: name.to_owned(), from_right: u8::from(is_list) }
+        Self { name: name.to_owned(), from_right: u8::from(is_list), is_substitute: false }
+    }
+
+    /// The same, for want of another field.
+    pub(super) fn substitute(self) -> Self {
+        Self { is_substitute: true, ..self }
     }
 }
 
@@ -83,21 +108,26 @@ impl Source {
     /// The fields in which logs have what the settings take from a header, a claim or a context.
     fn of(attribute: &str, source: &AttributeSource) -> Self {
         let named = |name: &str, family: &str| {
-            let (own, under) = (format!("{family}.{name}"), name.replace('-', "_"));
-            Self::fields(&[attribute, name, &under, &own])
+            let own = [Field::new(attribute)].into_iter().chain(written(name, family));
+            Self::Fields(own.collect())
         };
         match source {
             AttributeSource::Header(name) => named(name, "headers"),
             AttributeSource::Claim(name) => named(name, "claims"),
             AttributeSource::Context(name) => named(name, "context"),
             AttributeSource::Present(of) => Self::Present(of.clone()),
-            AttributeSource::TrustedHops(hops) => {
-                let field =
-                    |name: &str| Field { name: name.to_owned(), from_right: (*hops).max(1) };
-                Self::Fields(vec![field("x-forwarded-for"), field("x_forwarded_for")])
-            }
         }
     }
+}
+
+/// The fields in which logs have a header.
+pub(super) fn of_header(name: &str) -> Vec<Field> {
+    written(name, "headers").into()
+}
+
+fn written(name: &str, family: &str) -> [Field; 3] {
+    let (own, under) = (format!("{family}.{name}"), name.replace('-', "_"));
+    [name, &under, &own].map(Field::new)
 }
 
 /// Reads one `ATTRIBUTE=FIELD` or `ATTRIBUTE=present:OTHER`.
@@ -128,15 +158,14 @@ impl Mapping {
         for (attribute, source) in names {
             let rule = match source {
                 Source::Present(of) => Rule::Present(of),
-                Source::Fields(fields) => Rule::Fields(
-                    fields
-                        .into_iter()
-                        .map(|field| {
-                            let next = slots.len();
-                            (*slots.entry(field.name).or_insert(next), field.from_right)
-                        })
-                        .collect(),
-                ),
+                Source::Fields(fields) => {
+                    let place = |field: Field| {
+                        let next = slots.len();
+                        let slot = *slots.entry(field.name.clone()).or_insert(next);
+                        Place { field, slot, used: 0 }
+                    };
+                    Rule::Fields(fields.into_iter().map(place).collect())
+                }
             };
             rules.push((attribute, rule));
         }
@@ -168,7 +197,8 @@ impl Mapping {
         }
         let slot = self.slots.len();
         self.slots.insert(name.to_owned(), slot);
-        self.rules.insert(0, (attribute, Rule::Fields(vec![(slot, 0)])));
+        let field = Field { name: name.to_owned(), from_right: 0, is_substitute: false };
+        self.rules.insert(0, (attribute, Rule::Fields(vec![Place { field, slot, used: 0 }])));
         self.seen.insert(0, false);
         Some(slot)
     }
@@ -176,7 +206,7 @@ impl Mapping {
     /// Whether an attribute can come out of these slots.
     pub(super) fn reads(&self, attribute: &str, slots: &[Option<usize>]) -> bool {
         self.rules.iter().filter(|(name, _)| name == attribute).any(|(_, rule)| match rule {
-            Rule::Fields(fields) => fields.iter().any(|(slot, _)| slots.contains(&Some(*slot))),
+            Rule::Fields(fields) => fields.iter().any(|place| slots.contains(&Some(place.slot))),
             Rule::Present(_) => false,
         })
     }
@@ -186,6 +216,22 @@ impl Mapping {
         self.rules.iter().zip(&self.seen).any(|((name, _), seen)| *seen && name == attribute)
     }
 
+    /// The fields that stood for the one that this attribute is, in requests so far.
+    pub(super) fn substitutes(&self, attribute: &str) -> Vec<Substitute<'_>> {
+        let rule = self.rules.iter().find(|(name, _)| name == attribute);
+        let Some((_, Rule::Fields(places))) = rule else { return Vec::new() };
+        let Some(meant) = places.iter().rfind(|place| !place.field.is_substitute) else {
+            return Vec::new();
+        };
+        let used = places.iter().filter(|place| place.field.is_substitute && place.used > 0);
+        used.map(|Place { field, used, .. }| Substitute {
+            meant: &meant.field.name,
+            field,
+            requests: *used,
+        })
+        .collect()
+    }
+
     /// The request of a line.
     ///
     /// # Errors
@@ -193,13 +239,15 @@ impl Mapping {
     pub(super) fn entry(&mut self, values: &Values) -> Result<Entry, String> {
         let (mut at, mut cost, mut lasted) = (None, None, None);
         let mut attributes = AttributesBuilder::new();
-        for ((name, rule), seen) in self.rules.iter().zip(&mut self.seen) {
+        for ((name, rule), seen) in self.rules.iter_mut().zip(&mut self.seen) {
             let value = match rule {
                 Rule::Present(of) => Some(if attributes.has(of) { "true" } else { "false" }),
-                Rule::Fields(fields) => fields
-                    .iter()
-                    .filter_map(|(slot, from_right)| Some(pick(values.get(*slot)?, *from_right)))
-                    .find(|v| !v.is_empty() && (*v != "-" || !self.dash_is_absent)),
+                Rule::Fields(places) => places.iter_mut().find_map(|place| {
+                    let value = pick(values.get(place.slot)?, place.field.from_right);
+                    let is_there = !value.is_empty() && (value != "-" || !self.dash_is_absent);
+                    place.used += u64::from(is_there);
+                    is_there.then_some(value)
+                }),
             };
             let Some(value) = value else { continue };
             *seen = true;

@@ -7,6 +7,7 @@ use sluicegate_limits::time::Timestamp;
 
 use super::Plan;
 use super::format::{Format, Reader};
+use super::mapping::Substitute;
 use super::spans::Elsewhere;
 use super::timeline::Timeline;
 use crate::instant::rfc3339;
@@ -200,6 +201,7 @@ pub(super) fn warnings(log: &LogReport, plan: &Plan<'_>, reader: &Reader) -> Vec
     if plan.format == Format::Records && !reader.saw("path") && log.requests > 0 {
         warnings.push("no record has a path: limits and costs with a `match` do not apply".into());
     }
+    warnings.extend(addresses(plan, reader));
     if log.late > 0 {
         warnings.push(format!(
             "{} requests were older than the {} s that lines may be late: they count as if they \
@@ -209,4 +211,29 @@ pub(super) fn warnings(log: &LogReport, plan: &Plan<'_>, reader: &Reader) -> Vec
         ));
     }
     warnings
+}
+
+/// Which other fields or values stood for the address that is meant, where a limit speaks of it.
+fn addresses(plan: &Plan<'_>, reader: &Reader) -> Vec<String> {
+    let mut policies = std::iter::once(plan.policy).chain(plan.against);
+    if !policies.any(|policy| policy.attributes().any(|name| name == "ip_address")) {
+        return Vec::new();
+    }
+    if plan.format == Format::Records && reader.saw("ip_address") {
+        let text = "the records hold addresses that cannot be read any more: `ip_prefix` cuts none \
+                    of them, so those of one network are several keys";
+        return vec![text.to_owned()];
+    }
+    let warning = |Substitute { meant, field, requests }: Substitute<'_>| {
+        let place = match field.from_right {
+            0 => String::new(),
+            n => format!("entry {n} from the right of "),
+        };
+        format!(
+            "{requests} requests have no `{meant}`: their `ip_address` is {place}`{}`, which may \
+             be another one; log what is meant, or name a field with --map ip_address=FIELD",
+            field.name
+        )
+    };
+    reader.substitutes("ip_address").into_iter().map(warning).collect()
 }

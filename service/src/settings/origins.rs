@@ -1,4 +1,4 @@
-//! `attributes:`: where each attribute of a gateway's request comes from.
+//! `attributes:`: where each attribute of a gateway's request comes from, besides its address.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +22,6 @@ pub enum AttributeSource {
     Context(String),
     /// `true` where the named attribute is present, else `false`.
     Present(String),
-    /// The nth entry of `X-Forwarded-For` from the right; the peer where there are fewer.
-    TrustedHops(u8),
 }
 
 /// Reads the whole section.
@@ -41,7 +39,7 @@ pub(super) fn read(section: &mut Section<'_>) -> BTreeMap<String, AttributeSourc
             section.wrong(&name, "an attribute name has letters, digits and `_ . -`", None);
         }
         let mut one = section.section(&name);
-        let source = source(&mut one, &name);
+        let source = source(&mut one);
         one.finish();
         if let Some(source) = source {
             sources.insert(name, source);
@@ -58,31 +56,25 @@ pub(super) fn read(section: &mut Section<'_>) -> BTreeMap<String, AttributeSourc
     sources
 }
 
-fn source(one: &mut Section<'_>, name: &str) -> Option<AttributeSource> {
-    let header = one.text("header").map(|h| AttributeSource::Header(h.to_ascii_lowercase()));
+fn source(one: &mut Section<'_>) -> Option<AttributeSource> {
+    let header = header_name(one).map(AttributeSource::Header);
     let claim = one.text("claim").map(AttributeSource::Claim);
     let context = one.text("context").map(AttributeSource::Context);
     let present = one.text("present").map(AttributeSource::Present);
-    let hops = one
-        .optional_number("trusted_hops", 1..=32)
-        .map(|n| AttributeSource::TrustedHops(u8::try_from(n).unwrap_or(u8::MAX)));
-    if hops.is_some() && name != "ip_address" {
-        one.wrong("trusted_hops", "belongs to `ip_address` alone", None);
-    }
-    if hops.is_none() && name == "ip_address" {
-        let what = "is always what the gateway found: only `trusted_hops` can be set";
-        one.wrong_here(what.to_owned(), None);
-    }
-    if let Some(AttributeSource::Header(h)) = &header
-        && http::HeaderName::from_bytes(h.as_bytes()).is_err()
-    {
-        one.wrong("header", "is not the name of a header", None);
-    }
-    let mut all = [header, claim, context, present, hops].into_iter().flatten();
+    let mut all = [header, claim, context, present].into_iter().flatten();
     let first = all.next();
     if first.is_none() || all.next().is_some() {
-        let help = "one of `header`, `claim`, `context`, `present`, `trusted_hops`".to_owned();
+        let help = "one of `header`, `claim`, `context`, `present`".to_owned();
         one.wrong_here("needs exactly one source".to_owned(), Some(help));
     }
     first
+}
+
+/// The header of a source, in lower case.
+pub(super) fn header_name(one: &mut Section<'_>) -> Option<String> {
+    let name = one.text("header")?.to_ascii_lowercase();
+    if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+        one.wrong("header", "is not the name of a header", None);
+    }
+    Some(name)
 }

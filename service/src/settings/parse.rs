@@ -1,6 +1,6 @@
 //! The form of the settings: every key, its default and its range, in one place.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use super::reader::{Section, SettingRow, Walk};
 use super::{
     DecisionRecords, Drain, HeaderStyle, Jwt, Listener, Listeners, Log, LogFormat, MemoryBounds,
-    Redaction, RedactionMode, Replicas, RequestBudget, Settings, TrafficClass, Unmatched, classes,
-    origins, store,
+    Redaction, RedactionMode, Replicas, RequestBudget, Settings, TrafficClass, Unmatched, address,
+    classes, origins, store,
 };
 
 /// The most threads that serve requests.
@@ -41,8 +41,10 @@ pub(super) fn parse(walk: &Walk, table: Map<String, Value>) -> Option<Settings> 
     }
     let replicas = replicas(&mut root);
     let mut mapped = root.section("attributes");
+    let ip_address = address::read(&mut mapped);
     let attributes = origins::read(&mut mapped);
     mapped.finish();
+    let ip_prefix = address::prefix(&mut root);
     let mut section = root.section("jwt");
     let jwt = Jwt { payload_key: section.text_or("payload_key", "jwt_payload") };
     section.finish();
@@ -71,6 +73,8 @@ pub(super) fn parse(walk: &Walk, table: Map<String, Value>) -> Option<Settings> 
         unmatched: unmatched?,
         replicas,
         attributes,
+        ip_address,
+        ip_prefix,
         jwt,
         geography,
         traffic_classes: traffic_classes?,
@@ -96,7 +100,8 @@ pub fn rows() -> Vec<SettingRow> {
         Value::new(None, pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>())
     };
     let url = table(vec![("url", text("memory"))]);
-    let source = table(vec![("NAME", table(Vec::new()))]);
+    let sources = ["ip_address", "NAME"].map(|name| (name, table(Vec::new())));
+    let source = table(sources.into());
     for example in [Vec::new(), vec![("store", url)], vec![("attributes", source)]] {
         if let Ok(tree) = table(example).into_table() {
             parse(&walk, tree);
@@ -182,16 +187,20 @@ fn listener(
 fn trust(section: &mut Section<'_>) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for (_, text) in section.list("trust", &["127.0.0.0/8", "::1/128"]) {
-        let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
-        match text.parse::<IpNet>().or(address) {
-            Ok(network) => networks.push(network),
-            Err(_) if matches!(text.as_str(), "mtls" | "token") => {
+        match network(&text) {
+            Some(network) => networks.push(network),
+            None if matches!(text.as_str(), "mtls" | "token") => {
                 section.wrong("trust", "mtls and token come with a later version", None);
             }
-            Err(_) => section.wrong("trust", "must list networks, as 10.0.0.0/8 is one", None),
+            None => section.wrong("trust", "must list networks, as 10.0.0.0/8 is one", None),
         }
     }
     networks
+}
+
+/// A network, or one address.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()
 }
 
 fn limits(root: &mut Section<'_>) -> Vec<PathBuf> {

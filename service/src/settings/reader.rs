@@ -264,7 +264,8 @@ impl<'w> Section<'w> {
         self.table.remove(key).filter(|v| !matches!(v.kind, ValueKind::Nil))
     }
 
-    fn row(&self, key: &str, default: &dyn Display) {
+    /// Notes that there is such a key.
+    pub(super) fn row(&self, key: &str, default: &dyn Display) {
         let row = SettingRow { key: self.full(key), default: default.to_string() };
         let mut rows = self.walk.rows.borrow_mut();
         if !rows.iter().any(|r| r.key == row.key) {

@@ -92,6 +92,33 @@ async fn a_limit_speaks_its_own_words() {
     }
 }
 
+/// Each of these is one address to every door, however it is written and whoever states it.
+#[tokio::test]
+async fn an_address_is_one_counter_at_every_door() {
+    for (spellings, other) in [
+        (["192.0.2.7", "::ffff:192.0.2.7", "192.0.2.7:4711"], "192.0.2.8"),
+        (
+            ["2001:db8:1:2::7", "[2001:db8:1:2:ffff::9]:443", "2001:db8:1:2::a%eth0"],
+            "2001:db8:1:3::7",
+        ),
+        (["8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"], "8.8.4.4"),
+    ] {
+        for door in DOORS {
+            let server = TestServer::start(LIMITS, |_| {});
+            let ask = |door, address: &'static str| {
+                let question = Question { address: address.to_owned(), ..Question::get("/own") };
+                let server = &server;
+                async move { server.ask(door, &question).await.allowed }
+            };
+            assert!(ask(door, spellings[0]).await, "{}", spellings[0]);
+            for (other_door, spelling) in DOORS.into_iter().zip(spellings) {
+                assert!(!ask(other_door, spelling).await, "{spelling}");
+            }
+            assert!(ask(door, other).await, "{other}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_shadow_denies_nobody() {
     for door in DOORS {

@@ -10,6 +10,7 @@ mod process;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 mod service;
 
+mod addresses;
 mod answers;
 mod differences;
 mod formats;

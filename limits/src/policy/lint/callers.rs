@@ -74,11 +74,11 @@ impl Lint<'_> {
         });
     }
 
-    /// Limits by address, where a gateway's proxies are not counted.
+    /// Limits by address, where nobody says whether a proxy is in front of the gateway.
     pub(super) fn addresses(&mut self, service: Option<&Service>) {
-        let uncounted =
-            |service: &&Service| !service.attributes.is_empty() && !service.counts_proxies;
-        if service.filter(uncounted).is_none() {
+        let unsaid =
+            |service: &&Service| !service.attributes.is_empty() && !service.says_whose_address;
+        if service.filter(unsaid).is_none() {
             return;
         }
         let by_address: Vec<usize> = self
@@ -87,11 +87,13 @@ impl Lint<'_> {
             .map(|(position, _)| position)
             .collect();
         for position in by_address {
-            let message = "the address may be that of a proxy: the settings do not say how many \
-                           are in front"
+            let message = "the address is that of who connects to the gateway, and the settings \
+                           do not say whether that is the client: behind a load balancer all \
+                           clients count as one"
                 .to_owned();
-            let help = "tell the gateway (Envoy: `use_remote_address`, `xff_num_trusted_hops`), \
-                        and the settings: `attributes: { ip_address: { trusted_hops: 1 } }`";
+            let help = "`attributes: { ip_address: peer }` where clients connect themselves, else \
+                        as `{ trusted_hops: 1 }`, `{ trusted_proxies: [\"10.0.0.0/8\"] }` or \
+                        `{ header: x-envoy-external-address }`";
             self.about(position, |places| places.key, code::PROXIED_ADDRESS, message, help);
         }
     }

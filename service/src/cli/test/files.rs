@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use sluicegate_limits::cases::{Case, LimitsPath, Suite, is_case_file, limits_of};
 use sluicegate_limits::policy::problem::code;
-use sluicegate_limits::policy::{Policy, Problem, Severity, SourceFile};
+use sluicegate_limits::policy::{IpPrefix, Policy, Problem, Severity, SourceFile};
 
 use crate::reload::Sources;
 
@@ -28,19 +28,21 @@ pub(super) struct Loading {
 }
 
 /// The policies that case files name, each compiled once.
-#[derive(Default)]
-struct Policies(HashMap<Vec<PathBuf>, Option<Rc<Policy>>>);
+struct Policies {
+    ip_prefix: IpPrefix,
+    compiled: HashMap<Vec<PathBuf>, Option<Rc<Policy>>>,
+}
 
 impl Loaded {
     /// Reads case files, and in directories those whose name says that they are; not recursive.
-    pub(super) fn read(paths: &[PathBuf]) -> Self {
+    pub(super) fn read(paths: &[PathBuf], ip_prefix: IpPrefix) -> Self {
         let paths: Vec<PathBuf> = paths.iter().map(|path| plain(path)).collect();
         let cases = Sources::read_cases(&paths);
         let folders: Vec<PathBuf> = paths.iter().filter(|path| path.is_dir()).cloned().collect();
         let limits = Sources::read(&folders).files;
         let mut loaded =
             Self { suites: vec![], limits, problems: cases.problems, sources: Sources::default() };
-        let mut policies = Policies::default();
+        let mut policies = Policies { ip_prefix, compiled: HashMap::new() };
         for file in cases.files {
             loaded.suite(&file, &mut policies);
             loaded.sources.files.push(file);
@@ -69,11 +71,11 @@ impl Loaded {
 impl Policies {
     /// The policy of these files; nothing where it has errors, which are told once.
     fn get(&mut self, paths: Vec<PathBuf>, loaded: &mut Loaded) -> Option<Rc<Policy>> {
-        if let Some(known) = self.0.get(&paths) {
+        if let Some(known) = self.compiled.get(&paths) {
             return known.clone();
         }
         let sources = Sources::read(&paths);
-        let policy = match sources.compile() {
+        let policy = match sources.compile(self.ip_prefix) {
             Ok(compiled) => Some(Rc::new(compiled.policy)),
             Err(problems) => {
                 loaded.problems.extend(problems);
@@ -81,7 +83,7 @@ impl Policies {
             }
         };
         loaded.sources.files.extend(sources.files);
-        self.0.insert(paths, policy.clone());
+        self.compiled.insert(paths, policy.clone());
         policy
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! [START_TIME] "METHOD PATH PROTOCOL" CODE FLAGS RECEIVED SENT DURATION UPSTREAM_TIME
-//!     "X-FORWARDED-FOR" "USER-AGENT" "X-REQUEST-ID" "AUTHORITY" "UPSTREAM_HOST" …
+//!     "X-FORWARDED-FOR" "USER-AGENT" "X-REQUEST-ID" "AUTHORITY" "UPSTREAM_HOST"
+//!     UPSTREAM_CLUSTER UPSTREAM_LOCAL DOWNSTREAM_LOCAL DOWNSTREAM_REMOTE … (Istio)
 //! ```
 
 use super::super::mapping::{Mapping, Values};
@@ -15,7 +16,7 @@ pub(super) struct Slots(Vec<(&'static str, usize)>);
 
 impl Slots {
     pub(super) fn new(mapping: &Mapping) -> Self {
-        const NAMES: [&str; 10] = [
+        const NAMES: [&str; 11] = [
             "start_time",
             "method",
             "path",
@@ -26,6 +27,7 @@ impl Slots {
             "user-agent",
             "x-request-id",
             "authority",
+            "downstream_remote_address",
         ];
         Self(NAMES.iter().filter_map(|name| Some((*name, mapping.slot(name)?))).collect())
     }
@@ -55,6 +57,8 @@ struct Fields<'l> {
     duration: &'l str,
     /// What stands in quotes after the words.
     quoted: [&'l str; 4],
+    /// Nothing in Envoy's own format.
+    remote: &'l str,
 }
 
 impl<'l> Fields<'l> {
@@ -77,7 +81,9 @@ impl<'l> Fields<'l> {
             *value = text;
             rest = after.strip_prefix(" \"").unwrap_or_default();
         }
-        Some(Self { start_time, method, path, protocol, response_code, duration, quoted })
+        let upstream = rest.split_once("\" ").map(|(_host, words)| words.split(' '));
+        let remote = upstream.and_then(|mut words| words.nth(3)).unwrap_or_default();
+        Some(Self { start_time, method, path, protocol, response_code, duration, quoted, remote })
     }
 
     fn get(&self, name: &str) -> Option<&'l str> {
@@ -93,6 +99,7 @@ impl<'l> Fields<'l> {
             "user-agent" => agent,
             "x-request-id" => request_id,
             "authority" => authority,
+            "downstream_remote_address" => self.remote,
             _ => return None,
         })
     }
@@ -110,7 +117,7 @@ mod tests {
         let envoy = format!("{begin} {end}");
         let more = "inbound|8000|| 127.0.0.1:41854 10.44.1.27:80 10.44.1.23:37652 outbound default";
         let istio = format!("{begin} via_upstream - \"-\" {end} {more}");
-        for line in [envoy, istio] {
+        for (line, remote) in [(envoy, ""), (istio, "10.44.1.23:37652")] {
             let fields = Fields::split(&line).unwrap();
             let found = |name| fields.get(name).unwrap();
             assert_eq!(found("start_time"), "2016-04-15T20:17:00.310Z");
@@ -119,6 +126,7 @@ mod tests {
             assert_eq!((found("protocol"), found("response_code")), ("HTTP/2", "204"));
             assert_eq!((found("x-forwarded-for"), found("authority")), ("10.0.35.28", "locations"));
             assert_eq!(found("user-agent"), "nsq2http");
+            assert_eq!(found("downstream_remote_address"), remote);
         }
     }
 
