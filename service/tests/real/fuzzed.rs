@@ -60,6 +60,8 @@ attributes:
   user_id: { claim: sub }
   traffic_class: { context: traffic_class }
   authenticated: { present: tenant_id }
+  ip_address: { trusted_proxies: [\"127.0.0.0/8\", \"10.0.0.0/8\"] }
+ip_prefix: { ipv4: 24, ipv6: 56 }
 ";
 /// One message in this many is the raw bytes of a connection of its own.
 const RAW: u32 = 16;

@@ -10,7 +10,7 @@ use sluicegate_proto::v1;
 mod held;
 
 /// Text that has broken parsers before, beside what is usual.
-const TEXTS: [&str; 28] = [
+const TEXTS: [&str; 30] = [
     "",
     "acme",
     "globex",
@@ -34,6 +34,8 @@ const TEXTS: [&str; 28] = [
     "1.2.3.4, 5.6.7.8, unknown",
     "tenant_id",
     "x-tenant-id",
+    "x-forwarded-for",
+    "2001:db8::1,10.0.0.2, 10.0.0.1",
     "a\0b\r\nc",
     "\u{202e}\u{fffd}\u{1f600}",
     "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -243,7 +245,9 @@ impl Generator {
 
     fn raw_header(&mut self) -> core::HeaderValue {
         let raw_value = self.bytes(40).into();
-        core::HeaderValue { key: self.text(), raw_value, ..Default::default() }
+        let listed = self.one_in(4).then(|| "x-forwarded-for".to_owned());
+        let key = listed.unwrap_or_else(|| self.text());
+        core::HeaderValue { key, raw_value, ..Default::default() }
     }
 
     fn map(&mut self) -> HashMap<String, String> {

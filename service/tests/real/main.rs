@@ -1,8 +1,8 @@
 //! Tests of the real binary among the real servers that it is made for: Envoy and Valkey.
 //!
-//! `envoy` is the main job end to end, `dimensions` what a request can be limited by, `replicas`
-//! two replicas on one store, `compose` the files of `deploy/`, `fuzz` messages that nobody should
-//! send. The other modules start the servers.
+//! `envoy` is the main job end to end, `dimensions` what a request can be limited by, `addresses`
+//! whose address it has behind a proxy, `replicas` two replicas on one store, `compose` the files
+//! of `deploy/`, `fuzz` messages that nobody should send. The other modules start the servers.
 
 #![cfg(test)]
 
@@ -14,11 +14,13 @@ mod mmdb;
 #[path = "../support/process.rs"]
 mod process;
 
+mod addresses;
 mod calls;
 mod compose;
 mod compose_file;
 mod dimensions;
 mod envoy;
+mod front;
 mod fuzz;
 mod fuzzed;
 mod gate;

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// What came back.
 #[derive(Debug)]
@@ -38,9 +38,16 @@ pub(crate) async fn send(
 ) -> io::Result<HttpAnswer> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(from, 0))?;
-    let stream = TokioIo::new(socket.connect(to).await?);
+    exchange(socket.connect(to).await?, request).await
+}
+
+/// Sends the request over a connection that stands.
+pub(crate) async fn exchange(
+    stream: TcpStream,
+    request: Request<Full<Bytes>>,
+) -> io::Result<HttpAnswer> {
     let other = io::Error::other::<hyper::Error>;
-    let (mut sender, connection) = http1::handshake(stream).await.map_err(other)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(other)?;
     tokio::spawn(connection);
     let response = sender.send_request(request).await.map_err(other)?;
     let (head, body) = response.into_parts();
