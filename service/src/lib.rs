@@ -17,5 +17,6 @@ pub mod reservation;
 mod reveal;
 pub mod server;
 pub mod settings;
+mod shell;
 pub mod store;
 pub mod telemetry;

@@ -278,6 +278,8 @@ fn each_kind_of_trouble_has_its_exit_code() {
         (78, vec!["serve", "--limits", bad.as_str()], "bad.yaml:1:"),
         (78, vec!["serve", "--limits", bad.as_str(), "--store", "memroy"], "store.url"),
         (78, vec!["serve", "-c", settings.as_str()], "head -c 32 /dev/urandom | base64 > "),
+        (78, vec!["serve", "--store", "valkey://127.0.0.1:1"], "store.key_secret_file: is missing"),
+        (78, vec!["serve", "--store", "redis://localhost"], "head -c 32 /dev/urandom | base64 > "),
         (78, vec!["serve"], "no limits"),
     ] {
         let (real, _, err) = run_in(&folder, &arguments);
@@ -352,8 +354,9 @@ fn sigterm_says_so_at_once_and_a_second_one_hurries() {
 fn an_unreachable_store_starts_ready_and_degraded() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let store = format!("valkey://{free}");
-    let service = Service::start(&["--limits", &quickstart(), "--store", &store], &[]);
-    service.wait_for_log("development secret");
+    let known = [("SLUICEGATE__DEVELOPMENT", "true")];
+    let service = Service::start(&["--limits", &quickstart(), "--store", &store], &known);
+    service.wait_for_log("development is true");
     assert_eq!(service.get("/readyz").0, 200);
     let attributes = r#"{"attributes": {"tenant_id": "acme", "authenticated": true}}"#;
     let answer = service.check(attributes, "");

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sluicegate::settings::{
-    AddressSource, AttributeSource, Overrides, Reveal, Settings, SettingsError, StoreSettings,
+    AddressSource, AttributeSource, Overrides, Reveal, Secret, Settings, SettingsError,
+    StoreSettings,
     TrafficClass, Unmatched, load,
 };
 use sluicegate_limits::policy::{IpPrefix, OnStoreFailure};
@@ -96,6 +97,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
         ("SLUICEGATE__LISTENERS__GRPC__ADDRESS", "127.0.0.1:1"),
         ("SLUICEGATE__LIMITS", "b.yaml, c.yaml"),
         ("SLUICEGATE__STORE__URL", "valkey://[::1]:7000"),
+        ("SLUICEGATE__DEVELOPMENT", "true"),
         ("SLUICEGATE_VALKEY", "is no setting"),
     ]);
     let mut overrides = Overrides {
@@ -111,7 +113,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(settings.limits, [PathBuf::from("b.yaml"), PathBuf::from("c.yaml")]);
     let StoreSettings::Valkey(store) = &settings.store else { panic!("not shared") };
     assert_eq!(store.url.to_string(), "valkey://[::1]:7000");
-    assert!(settings.warnings.iter().any(|w| w.contains("development secret")));
+    assert!(settings.warnings.iter().any(|w| w.contains("development is true")));
     overrides.limits = vec!["d.yaml".into()];
     overrides.store = Some("memory".into());
     let settings = load(&overrides).unwrap();
@@ -124,7 +126,7 @@ fn the_address_of_another_store_keeps_what_else_is_set_for_it() {
     let folder = folder("another");
     fs::write(folder.join("key-secret"), "k".repeat(44)).unwrap();
     let store = "{url: 'valkey://old:1', username: gate, key_secret_file: key-secret}";
-    for text in [format!("store: {store}"), "store: memory".to_owned()] {
+    for text in [format!("store: {store}"), "{store: memory, development: true}".to_owned()] {
         fs::write(folder.join("sluicegate.yaml"), &text).unwrap();
         let mut overrides = Overrides {
             file: Some(folder.join("sluicegate.yaml")),
@@ -255,19 +257,92 @@ fn a_missing_secret_prints_the_command_that_makes_one() {
         refused("secret", "store: {url: 'valkey://store:6379', key_secret_file: key-secret}");
     assert!(error.contains("store.key_secret_file: cannot read"), "{error}");
     assert!(error.contains("head -c 32 /dev/urandom | base64 > "), "{error}");
-    let error = refused("none", "store: {url: 'valkey://store:6379'}");
-    assert!(error.contains("store.key_secret_file: is missing"), "{error}");
+}
+
+#[test]
+fn no_store_gets_the_known_secret_unless_the_settings_say_so() {
+    let stores =
+        ["valkey://127.0.0.1:6379", "redis://localhost", "valkey://[::1]:1/2", "redis://a"];
+    for (number, store) in stores.iter().enumerate() {
+        let text = format!("store: '{store}'");
+        for unset in ["", "\ndevelopment: false"] {
+            let error = refused(&format!("none-{number}"), &format!("{text}{unset}"));
+            assert!(error.contains("store.key_secret_file: is missing"), "{error}");
+            let make = "head -c 32 /dev/urandom | base64 > key-secret";
+            assert!(error.contains(make) && error.contains("`development: true`"), "{error}");
+        }
+        let development = format!("{text}\ndevelopment: true");
+        let settings = with(&format!("development-{number}"), &development, &[]).unwrap();
+        let warned = settings.warnings.iter().any(|w| w.contains("development is true"));
+        assert!(warned, "{:?}", settings.warnings);
+    }
+    let folder = folder("own-secret");
+    fs::write(folder.join("key-secret"), "k".repeat(44)).unwrap();
+    let store = "{url: 'redis://localhost', key_secret_file: key-secret}";
+    let text = format!("development: true\nstore: {store}");
+    fs::write(folder.join("sluicegate.yaml"), text).unwrap();
+    let file = Some(folder.join("sluicegate.yaml"));
+    let settings = load(&Overrides { file, ..none() }).unwrap();
+    assert_eq!(settings.key_secret.expose(), "k".repeat(44).as_bytes(), "one's own goes first");
+}
+
+#[test]
+fn the_command_that_makes_a_secret_can_be_pasted() {
+    let text = "store: {url: 'redis://a', key_secret_file: \"it's $(here)\"}";
+    let error = refused("paste", text);
+    let end = "it'\\''s $(here)'";
+    assert!(error.contains("base64 > '/") && error.trim_end().ends_with(end), "{error}");
 }
 
 #[test]
 fn credentials_in_a_url_are_used_and_never_shown() {
-    let settings = with("url", "store: {url: 'redis://gate:hush@localhost:1/3'}", &[]).unwrap();
+    let text = "{development: true, store: 'redis://gate:hush@localhost:1/3'}";
+    let settings = with("url", text, &[]).unwrap();
     let StoreSettings::Valkey(store) = &settings.store else { panic!("not shared") };
     assert_eq!(store.url.to_string(), "valkey://localhost:1/3");
     assert_eq!(store.username.as_deref(), Some("gate"));
     assert_eq!(store.password.as_ref().unwrap().expose(), b"hush");
     assert!(!format!("{settings:?}").contains("hush"));
     let error = refused("bad-url", "store: {url: 'redis://gate:hush@localhost:none'}");
+    assert!(!error.contains("hush"), "{error}");
+}
+
+#[test]
+fn users_and_passwords_in_a_url_are_percent_decoded() {
+    for (url, username, password) in [
+        ("redis://ga%74e:p%40ss%2Fw%3ard%25@h", Some("gate"), Some("p@ss/w:rd%")),
+        ("redis://:%C3%BC%20+@h", None, Some("\u{fc} +")),
+        ("redis://a%3Ab:c@d:e@h", Some("a:b"), Some("c@d:e")),
+        ("redis://only@h", Some("only"), None),
+        ("redis://:@h", None, None),
+    ] {
+        let text = format!("{{development: true, store: '{url}'}}");
+        let settings = with("decoded", &text, &[]).unwrap();
+        let StoreSettings::Valkey(store) = &settings.store else { panic!("not shared") };
+        let secret = |secret: &Secret| String::from_utf8(secret.expose().to_vec()).unwrap();
+        assert_eq!(store.username.as_deref(), username, "{url}");
+        assert_eq!(store.password.as_ref().map(secret).as_deref(), password, "{url}");
+        assert_eq!(store.url.to_string(), "valkey://h:6379");
+    }
+    for part in ["hu%", "hu%4", "hu%zz", "hu%+1", "hu%C3", "hu%e2%82"] {
+        for credentials in [format!("{part}:x"), format!("x:{part}")] {
+            let error = refused("broken", &format!("store: 'redis://{credentials}@h'"));
+            assert!(error.contains("store.url: has a "), "{error}");
+            assert!(!error.contains("hu%") && error.contains("user or password"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_password_that_no_client_can_send_is_refused() {
+    let folder = folder("bytes");
+    fs::write(folder.join("password"), b"hush\xff").unwrap();
+    let store = "{url: 'redis://a', password_file: password}";
+    let text = format!("development: true\nstore: {store}");
+    fs::write(folder.join("sluicegate.yaml"), text).unwrap();
+    let file = Some(folder.join("sluicegate.yaml"));
+    let error = load(&Overrides { file, ..none() }).expect_err("no text").to_string();
+    assert!(error.contains("store.password_file: ") && error.contains("not UTF-8"), "{error}");
     assert!(!error.contains("hush"), "{error}");
 }
 
@@ -299,9 +374,10 @@ fn a_shared_store_without_a_count_of_replicas_is_warned_about() {
         let settings = with("count", text, &[]).unwrap();
         settings.warnings.iter().any(|warning| warning.contains("replicas.count"))
     };
-    assert!(warned("store: {url: 'valkey://127.0.0.1:6379'}"));
-    assert!(warned("{store: {url: 'valkey://127.0.0.1:6379'}, replicas: {rank: 0}}"));
-    assert!(!warned("{store: {url: 'valkey://127.0.0.1:6379'}, replicas: {count: 1}}"));
+    let store = "development: true, store: {url: 'valkey://127.0.0.1:6379'}";
+    assert!(warned(&format!("{{{store}}}")));
+    assert!(warned(&format!("{{{store}, replicas: {{rank: 0}}}}")));
+    assert!(!warned(&format!("{{{store}, replicas: {{count: 1}}}}")));
     assert!(!warned("store: memory"));
 }
 

@@ -73,6 +73,7 @@ pub(super) fn settings(valkey: Option<u16>) -> String {
         "# Written for one comparison.
 limits: [\"l.yaml\"]
 store: {store}
+development: true
 attributes:
   tenant_id: {{ header: x-tenant-id }}
   authenticated: {{ present: tenant_id }}

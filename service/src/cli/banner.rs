@@ -11,6 +11,7 @@ use sluicegate_limits::time::Tokens;
 
 use crate::clock;
 use crate::settings::{Settings, StoreSettings};
+use crate::shell::quoted;
 
 /// The endpoint of the examples.
 const METHOD: &str = "GET";
@@ -115,15 +116,6 @@ impl Example {
             limits.collect::<String>()
         )
     }
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn value(attribute: &str) -> &'static str {

@@ -33,9 +33,9 @@ impl Secret {
         Ok(Self::new(&bytes))
     }
 
-    /// The fixed secret of a store on loopback: equal on every replica of a developer's machine.
+    /// The fixed secret of `development: true`: equal on every replica of a developer's machine.
     pub(super) fn development() -> Self {
-        Self::new(b"sluicegate development key secret: known to everybody, for loopback only")
+        Self::new(b"sluicegate development key secret: known to everybody, for development only")
     }
 
     /// Reads a secret without the white space around it. The error says what to do about it.

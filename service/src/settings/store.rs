@@ -1,7 +1,7 @@
 //! `store:`: the embedded store, or a Valkey or Redis that replicas share.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use config::ValueKind;
@@ -9,6 +9,7 @@ use sluicegate_limits::charge::MIN_SECRET_BYTES;
 
 use super::reader::{Section, Walk};
 use super::secret::Secret;
+use crate::shell;
 
 /// Where counters live.
 #[derive(Clone, Debug)]
@@ -50,15 +51,6 @@ struct ParsedUrl {
     password: Option<Secret>,
 }
 
-impl StoreUrl {
-    /// Whether the store is on this machine.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        let address = self.host.trim_matches(['[', ']']).parse::<IpAddr>();
-        self.host == "localhost" || address.is_ok_and(|a| a.is_loopback())
-    }
-}
-
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "valkey://{}:{}", self.host, self.port)?;
@@ -72,6 +64,7 @@ pub(super) fn read(
     walk: &Walk,
     warnings: &mut Vec<String>,
 ) -> Option<(StoreSettings, Secret)> {
+    let development = root.flag("development", false);
     let mut section = if matches!(root.peek("store"), Some(ValueKind::Table(_))) {
         root.section("store")
     } else {
@@ -83,13 +76,14 @@ pub(super) fn read(
         let table = [("url".to_owned(), url)].into_iter().collect();
         Section::new(walk, "store", table)
     };
-    let answer = valkey(&mut section, warnings);
+    let answer = valkey(&mut section, development, warnings);
     section.finish();
     answer.map(|(settings, secret)| (StoreSettings::Valkey(settings), secret))
 }
 
 fn valkey(
     section: &mut Section<'_>,
+    development: bool,
     warnings: &mut Vec<String>,
 ) -> Option<(ValkeySettings, Secret)> {
     let parsed = section.text("url").map_or_else(
@@ -101,38 +95,25 @@ fn valkey(
     let password_file = section.path("password_file");
     let key_file = section.path("key_secret_file");
     let timeout = Duration::from_millis(section.number("timeout_ms", 8, 1..=60_000));
-    let make = |name: &str| Some(format!("make one: head -c 32 /dev/urandom | base64 > {name}"));
-    let password = match &password_file {
-        None => None,
-        Some(path) => Secret::read(path)
-            .map_err(|what| section.wrong("password_file", what, make(&path.to_string_lossy())))
-            .ok(),
-    };
+    let password = password_file.and_then(|path| password(section, &path));
     let parsed = parsed?;
     let secret = match &key_file {
-        Some(path) => match Secret::read(path) {
-            Ok(secret) if secret.expose().len() >= MIN_SECRET_BYTES => Some(secret),
-            Ok(_) => {
-                let what = format!("needs at least {MIN_SECRET_BYTES} bytes");
-                section.wrong("key_secret_file", what, make(&path.to_string_lossy()));
-                None
-            }
-            Err(what) => {
-                section.wrong("key_secret_file", what, make(&path.to_string_lossy()));
-                None
-            }
-        },
-        None if parsed.url.is_loopback() => {
+        Some(path) => key_secret(section, path),
+        None if development => {
             warnings.push(format!(
-                "no store.key_secret_file: the store at {} on this machine gets the development \
-                 secret, which everybody knows; set one before you store real keys",
+                "development is true: the keys in the store at {} are hashed with a secret that \
+                 everybody knows; set store.key_secret_file before you store real keys",
                 parsed.url
             ));
             Some(Secret::development())
         }
         None => {
             let what = "is missing: a store that replicas share needs a secret that they share";
-            section.wrong("key_secret_file", what, make("key-secret"));
+            let help = format!(
+                "{}; to try things out on your own machine, set `development: true` instead",
+                make_one(Path::new("key-secret"))
+            );
+            section.wrong("key_secret_file", what, Some(help));
             None
         }
     };
@@ -143,6 +124,29 @@ fn valkey(
         timeout,
     };
     secret.map(|secret| (settings, secret))
+}
+
+/// The password in a file: text, since the protocol's client knows no other.
+fn password(section: &Section<'_>, path: &Path) -> Option<Secret> {
+    let read = Secret::read(path).and_then(|secret| match std::str::from_utf8(secret.expose()) {
+        Ok(_) => Ok(secret),
+        Err(_) => Err(format!("{} is not UTF-8 text", path.display())),
+    });
+    read.map_err(|what| section.wrong("password_file", what, Some(make_one(path)))).ok()
+}
+
+fn key_secret(section: &Section<'_>, path: &Path) -> Option<Secret> {
+    let read = Secret::read(path).and_then(|secret| match secret.expose().len() {
+        MIN_SECRET_BYTES.. => Ok(secret),
+        _ => Err(format!("needs at least {MIN_SECRET_BYTES} bytes")),
+    });
+    read.map_err(|what| section.wrong("key_secret_file", what, Some(make_one(path)))).ok()
+}
+
+/// How to make a secret.
+fn make_one(path: &Path) -> String {
+    let name = shell::quoted(&path.to_string_lossy());
+    format!("make one: head -c 32 /dev/urandom | base64 > {name}")
 }
 
 fn random_secret(root: &Section<'_>) -> Option<Secret> {
@@ -186,14 +190,26 @@ fn parse_url(text: &str) -> Result<ParsedUrl, String> {
     {
         return Err("has no valid host; an IPv6 address stands in brackets".into());
     }
-    let (username, password) = match credentials.map(|c| c.split_once(':').unwrap_or((c, ""))) {
-        Some((user, password)) => (Some(user), Some(password)),
-        None => (None, None),
-    };
-    let filled = |part: Option<&str>| part.filter(|p| !p.is_empty()).map(str::to_owned);
+    let (username, password) = credentials.map(|c| c.split_once(':').unwrap_or((c, ""))).unzip();
+    let part = |part: Option<&str>| part.filter(|p| !p.is_empty()).map(decoded).transpose();
+    let (username, password) = (part(username)?, part(password)?);
     Ok(ParsedUrl {
         url: StoreUrl { host: host.to_owned(), port, database },
-        username: filled(username),
-        password: filled(password).map(|p| Secret::new(p.as_bytes())),
+        username,
+        password: password.map(|p| Secret::new(p.as_bytes())),
     })
+}
+
+/// A user or a password as URLs have them: `%` and two hexadecimal digits are one byte.
+fn decoded(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut pieces = text.split('%');
+    bytes.extend(pieces.next().unwrap_or_default().bytes());
+    for piece in pieces {
+        let byte = piece.get(..2).filter(|two| two.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = byte.and_then(|two| u8::from_str_radix(two, 16).ok());
+        bytes.push(byte.ok_or("has a `%` in its user or password that is no escape: write %25")?);
+        bytes.extend(piece.bytes().skip(2));
+    }
+    String::from_utf8(bytes).map_err(|_| "has a user or password that is not UTF-8".to_owned())
 }
