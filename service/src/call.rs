@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 pub use sluicegate_limits::charge::Ending;
 
+use crate::random::Random;
 use crate::settings::{Reveal, TrafficClass};
 use crate::telemetry::TraceParent;
 
@@ -136,9 +137,8 @@ impl Method {
     }
 }
 
-/// A UUIDv7. It names an answer and proves nothing, so fast random bits will do.
-pub(crate) fn decision_id(now: Timestamp) -> Uuid {
-    let mut random = [0; 10];
-    fastrand::fill(&mut random);
+/// A UUIDv7.
+pub(crate) fn decision_id(now: Timestamp, random: &Random) -> Uuid {
+    let [random @ .., _, _, _, _, _, _] = random.bytes();
     uuid::Builder::from_unix_timestamp_millis(now.get() / 1_000, &random).into_uuid()
 }

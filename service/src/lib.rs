@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod limiter;
 pub mod metrics;
 mod origin;
+pub mod random;
 pub mod record;
 pub mod reload;
 mod replay;

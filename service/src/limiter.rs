@@ -18,6 +18,7 @@ use sluicegate_limits::verdict::{Reason, Verdict};
 use crate::call::{Call, Decision, Method, decision_id};
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::random::Random;
 use crate::record::Recorder;
 use crate::reservation::{MAX_HELD, Seal};
 use crate::settings::{ClassRules, Replicas, Secret, Settings, TrafficClasses, Unmatched};
@@ -35,6 +36,8 @@ pub struct Limiter {
     shared: Arc<Shared>,
     store: Store,
     seen: Arc<Seen>,
+    /// The ids that it gives.
+    random: Arc<Random>,
 }
 
 /// What the settings say about decisions.
@@ -54,6 +57,7 @@ pub struct Shared {
     secrets: Secrets,
     /// Names this process in what it grants.
     process: u64,
+    random: Random,
     /// Counts the local share where the store does not answer.
     local: Arc<Memory>,
     rules: Rules,
@@ -97,11 +101,13 @@ impl Shared {
         rules: Rules,
         metrics: Arc<Metrics>,
         recorder: Recorder,
+        random: Random,
     ) -> Arc<Self> {
         Arc::new(Self {
             policy: ArcSwap::new(policy),
             secrets,
-            process: fastrand::u64(..),
+            process: random.number(),
+            random,
             local,
             rules,
             losses: Losses::default(),
@@ -121,7 +127,8 @@ impl Limiter {
     /// A limiter over one core's store.
     #[must_use]
     pub fn new(shared: Arc<Shared>, store: Store) -> Self {
-        Self { shared, store, seen: Arc::default() }
+        let random = Arc::new(shared.random.split());
+        Self { shared, store, seen: Arc::default(), random }
     }
 
     /// Decides one request and takes what it costs: all of its charges, or none. A Peek gets the
@@ -188,7 +195,7 @@ impl Limiter {
         let now = clock::now();
         let Spent { verdict, store_time, grant } = spent;
         let took = clock::instant().saturating_duration_since(began);
-        let (id, reveal) = (decision_id(now), self.class_rules(call).reveal);
+        let (id, reveal) = (decision_id(now, &self.random), self.class_rules(call).reveal);
         let decision = Decision { id, verdict, policy, now, store_time, took, reveal, grant };
         match call.method {
             Method::Peek => {}

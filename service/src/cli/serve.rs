@@ -16,6 +16,7 @@ use crate::geography::Geography;
 use crate::lifecycle::Lifecycle;
 use crate::limiter::{Limiter, Rules, Secrets, Shared};
 use crate::metrics::Metrics;
+use crate::random::Random;
 use crate::record::{Recorder, Redactor, Writer};
 use crate::reload::{self, ReloadState, Sources, Watcher};
 use crate::server::{Running, Server, raise_limit};
@@ -139,6 +140,7 @@ impl Replica {
             Rules::from(settings),
             Arc::clone(&metrics),
             recorder,
+            Random::from_system()?,
         );
         let lifecycle = Lifecycle::default();
         let reload = Arc::new(ReloadState::default());

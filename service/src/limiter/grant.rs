@@ -21,8 +21,7 @@ impl Limiter {
         let (Intent::Hold { lasting } | Intent::Reserve { lasting }) = way.intent else {
             return None;
         };
-        let mut id = [0; 16];
-        fastrand::fill(&mut id);
+        let id = self.random.bytes();
         let each = way.charges.iter().zip(&way.backing).zip(replies);
         let (mut held, mut lasts) = (Vec::new(), Micros::MAX);
         for ((charge, backing), reply) in each {

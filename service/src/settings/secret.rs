@@ -6,6 +6,8 @@ use std::path::Path;
 
 use sluicegate_limits::charge::MIN_SECRET_BYTES;
 
+use crate::random;
+
 /// The most bytes of a secret file.
 const MAX_SECRET_BYTES: u64 = 4096;
 
@@ -28,9 +30,7 @@ impl Secret {
 
     /// 32 bytes from the system's random source.
     pub(super) fn random() -> std::io::Result<Self> {
-        let mut bytes = [0; MIN_SECRET_BYTES];
-        std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        Ok(Self::new(&bytes))
+        random::system::<MIN_SECRET_BYTES>().map(|bytes| Self::new(&bytes))
     }
 
     /// The fixed secret of `development: true`: equal on every replica of a developer's machine.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sluicegate::call::{Decision, Ending};
 use sluicegate::limiter::Limiter;
+use sluicegate::reservation::Seal;
+use sluicegate::settings::Secret;
 use sluicegate::store::Store;
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::memory::Memory;
@@ -240,6 +242,30 @@ async fn a_slot_whose_holder_is_gone_is_free_at_its_end(one: &Limiter, other: &L
         hold(other, "/crash", seconds(60)).await.verdict.allowed.then_some(())
     })
     .await;
+}
+
+#[test]
+fn ids_come_from_no_generator_that_can_be_seeded() {
+    const LIMITS: &str = "rate_limits: { a: { key: tenant_id, limit: 100, window: 1h } }";
+    run(async {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..3 {
+            // Whoever learns the state of this generator knows what it gives next.
+            fastrand::seed(7);
+            let memory = Store::Memory(Arc::new(Memory::new(1_000)));
+            let limiter = Limiter::new(parts(LIMITS, &settings()), memory);
+            let reserved = reserve(&limiter, "/", 1, seconds(60)).await;
+            let seal = Seal::new(&Secret::new(&[7; 32]));
+            let process = seal.open(&token(&reserved)).unwrap().process;
+            let reservation = reserved.grant.unwrap().id.as_u128();
+            // What of a UUIDv7 is not its time, its version or its variant.
+            let decision = reserved.id.as_u128() & (u128::from(u64::MAX) >> 2);
+            assert_eq!(reserved.id.get_version_num(), 7);
+            for id in [reservation, decision, u128::from(process)] {
+                assert!(seen.insert(id), "{id:x} came twice");
+            }
+        }
+    });
 }
 
 /// Reserves under one policy and settles under another.

@@ -11,6 +11,7 @@ use sluicegate::geography::Geography;
 use sluicegate::lifecycle::{Lifecycle, Phase};
 use sluicegate::limiter::{Limiter, Rules, Secrets, Shared};
 use sluicegate::metrics::Metrics;
+use sluicegate::random::Random;
 use sluicegate::record::{Recorder, Redactor, Writer};
 use sluicegate::reload::ReloadState;
 use sluicegate::server::{Running, Server};
@@ -128,6 +129,7 @@ pub(crate) fn shared(
         Rules::from(settings),
         Arc::clone(metrics),
         recorder,
+        Random::from_system().unwrap(),
     );
     (shared, writer)
 }
