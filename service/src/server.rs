@@ -10,6 +10,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 use socket2::{Domain, Socket, Type};
@@ -25,10 +26,12 @@ mod arriving;
 mod bounds;
 mod budget;
 mod connection;
+mod dialogue;
 mod entry;
 mod files;
 mod head;
 mod io_watch;
+mod lingering;
 mod strangers;
 
 use accept::Accepted;
@@ -101,6 +104,8 @@ struct Entrance {
     /// One permit for each connection of trusted peers that may be open.
     free: Arc<Semaphore>,
     strangers: Arc<Strangers>,
+    /// How long a connection may be idle between requests, where it is one of HTTP/1.1.
+    idle_timeout: Duration,
     /// Shared by all listeners.
     budget: Arc<Budget>,
     metrics: ListenerMetrics,
@@ -121,6 +126,7 @@ impl Server {
                 trusted: Bounds::trusted(listener, listeners.max_streams),
                 free: Arc::new(Semaphore::new(listener.max_connections)),
                 strangers: Arc::default(),
+                idle_timeout: listeners.idle_timeout,
                 budget: Arc::clone(&budget),
                 metrics: metrics.clone(),
             };
@@ -231,6 +237,11 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = TcpListener::from(socket);
     let address = socket.local_addr()?;
     Ok((socket, address))
+}
+
+/// Ten percent more or less, so that connections of one moment do not all return in one moment.
+fn with_jitter(age: Duration) -> Duration {
+    age.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 
 /// Runs a future on a thread and a runtime of its own; `alive` is let go when both have ended.

@@ -89,6 +89,8 @@ pub struct Listeners {
     pub max_streams: u32,
     /// What bounds all connections of trusted peers together.
     pub budget: RequestBudget,
+    /// How long a connection of the HTTP door may be idle between requests.
+    pub idle_timeout: Duration,
 }
 
 /// What the requests of trusted peers may take together. What is above is answered `overloaded`.

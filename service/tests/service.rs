@@ -351,6 +351,23 @@ fn sigterm_says_so_at_once_and_a_second_one_hurries() {
 }
 
 #[test]
+fn sigterm_takes_no_answer_from_a_request() {
+    let at_once = [("SLUICEGATE__DRAIN__DELAY_MS", "0")];
+    let mut service = Service::start(&["--limits", &quickstart()], &at_once);
+    let mut connections: Vec<_> = (0..100).map(|_| service.connect()).collect();
+    // Half of them have been used.
+    for connection in connections.iter_mut().step_by(2) {
+        assert!(!connection.ask().contains("connection: close"));
+    }
+    service.signal("TERM");
+    for connection in &mut connections {
+        // On the way to the end an answer may still come before it says so.
+        while !connection.ask().contains("connection: close") {}
+    }
+    assert_eq!(service.exit_code(), 0);
+}
+
+#[test]
 fn an_unreachable_store_starts_ready_and_degraded() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let store = format!("valkey://{free}");

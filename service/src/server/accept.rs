@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::strangers::Stay;
-use super::{Bound, Entrance};
+use super::{BACKLOG, Bound, Entrance};
 use crate::lifecycle::{Lifecycle, Phase};
 
 /// How long the acceptor rests when the process has no file descriptor left: connections that end
@@ -94,13 +94,16 @@ pub(super) async fn run(bound: &Bound, cores: &[UnboundedSender<Accepted>], life
     let mut resting = false;
     loop {
         let accepted = tokio::select! {
-            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return,
+            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => {
+                return deal_the_last(bound, turns);
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
                 resting = false;
-                let dealt = turns.next().map(|core| deal(bound, stream, peer, core));
+                // The core polls it with its own handle, so this runtime has to let it go.
+                let dealt = turns.next().map(|core| deal(bound, stream.into_std()?, peer, core));
                 if let Some(Err(error)) = dealt {
                     tracing::debug!(%error, "a connection was lost before it was served");
                 }
@@ -117,17 +120,27 @@ pub(super) async fn run(bound: &Bound, cores: &[UnboundedSender<Accepted>], life
     }
 }
 
+/// Who connected before the end is served like the others: the system has accepted them, and they
+/// may have asked already.
+fn deal_the_last<'c>(bound: &Bound, cores: impl Iterator<Item = &'c UnboundedSender<Accepted>>) {
+    for core in cores.take(BACKLOG.unsigned_abs() as usize) {
+        let Ok((stream, peer)) = bound.socket.accept() else { return };
+        let dealt = stream.set_nonblocking(true).and_then(|()| deal(bound, stream, peer, core));
+        if let Err(error) = dealt {
+            tracing::debug!(%error, "a connection was lost before it was served");
+        }
+    }
+}
+
 /// Hands a connection to a core, or closes it where there is no place for it.
 fn deal(
     bound: &Bound,
-    stream: tokio::net::TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
     core: &UnboundedSender<Accepted>,
 ) -> io::Result<()> {
     let Some(place) = Place::take(&bound.entrance, peer.ip()) else { return Ok(()) };
     stream.set_nodelay(true)?;
-    // The core polls it with its own handle, so this runtime has to let it go.
-    let stream = stream.into_std()?;
     let accepted = Accepted { stream, entrance: Arc::clone(&bound.entrance), place };
     // A core ends only after the acceptor; a connection that finds none is closed by the drop.
     core.send(accepted).map_err(|_| io::ErrorKind::NotConnected.into())

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,11 +22,12 @@ use super::accept::{Accepted, Place};
 use super::arriving::Arriving;
 use super::bounds::Bounds;
 use super::budget::Share;
+use super::dialogue::{Dialogue, Said};
 use super::entry::{Answer, Entry};
 use super::io_watch::{Reading, Watched};
-use super::{Entrance, Protocol, Routers, head};
+use super::lingering::Lingering;
+use super::{Entrance, Protocol, Routers, head, with_jitter};
 use crate::lifecycle::Phase;
-use crate::settings::Listener;
 
 /// How long a connection that was asked to go may still finish what is in flight.
 const GRACE: Duration = Duration::from_secs(10);
@@ -58,24 +60,42 @@ pub(super) async fn serve(accepted: Accepted, routers: Routers, phase: watch::Re
     };
     let bounds = if place.is_trusted() { entrance.trusted } else { Bounds::STRANGER };
     let (stream, reading) = Watched::new(stream, &bounds);
-    let io = TokioIo::new(stream);
     let answer = answering(routers, place.is_trusted(), &entrance);
     let life = Life { entrance, place, reading, phase };
     match life.entrance.protocol {
-        Protocol::Grpc => life.drive(http2_bounds(&bounds).serve_connection(io, answer)).await,
+        Protocol::Grpc => {
+            let builder = http2_bounds(&bounds);
+            life.drive_http2(builder.serve_connection(TokioIo::new(stream), answer)).await;
+        }
         Protocol::Http => {
-            let builder = http1_bounds(&bounds, &life.entrance.listener);
-            life.drive(builder.serve_connection(io, answer)).await;
+            let Entrance { listener, idle_timeout, .. } = &*life.entrance;
+            let dialogue = Dialogue::new(listener, *idle_timeout, life.phase.clone());
+            let io = TokioIo::new(Lingering::new(stream, dialogue.clone()));
+            let answer = in_dialogue(answer, dialogue.clone());
+            let connection = http1_bounds(&bounds).serve_connection(io, answer);
+            life.drive_http1(connection, &dialogue).await;
         }
     }
 }
 
 impl Life {
-    /// Runs the connection, asks it to go when it is time, and cuts it when it does not.
-    async fn drive<C: GracefulConnection>(mut self, connection: C) {
+    /// Runs an HTTP/1.1 connection until it ends with an answer, or a step on it lasts too long.
+    async fn drive_http1(mut self, connection: impl Future, dialogue: &Dialogue) {
+        let connection = pin!(connection);
+        tokio::select! {
+            // First, so that a step has the bytes that have come.
+            biased;
+            _ = in_turns(connection, &self.reading) => {}
+            () = self.place.told_to_leave() => {}
+            () = dialogue.overdue() => {}
+            _ = self.phase.wait_for(|phase| *phase >= Phase::Ending) => {}
+        }
+    }
+
+    /// Runs an HTTP/2 connection, asks it to go when it is time, and cuts it when it does not.
+    async fn drive_http2<C: GracefulConnection>(mut self, connection: C) {
         let (mut closing, mut ending) = (self.phase.clone(), self.phase);
         let (listener, reading) = (&self.entrance.listener, &self.reading);
-        let speaks_first = self.entrance.protocol == Protocol::Grpc;
         let mut connection = pin!(connection);
         let leave = async {
             tokio::select! {
@@ -85,7 +105,7 @@ impl Life {
         };
         let silent = async {
             sleep(listener.handshake_timeout).await;
-            if !speaks_first || reading.is_greeted() {
+            if reading.is_greeted() {
                 std::future::pending().await
             }
         };
@@ -148,6 +168,50 @@ fn answering(
     })
 }
 
+/// A service whose answers say when they are the last of their connection.
+fn in_dialogue<S>(
+    service: S,
+    dialogue: Dialogue,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response<Said<Answer>>,
+    Error = Infallible,
+    Future: Send + 'static,
+>
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    hyper::service::service_fn(move |request: Request<Incoming>| {
+        let answer = dialogue.asked(request.headers()).then(|| service.call(request));
+        let dialogue = dialogue.clone();
+        async move {
+            let (mut answer, last) = match answer {
+                Some(answer) => (answer.await?, dialogue.is_last()),
+                None => (two_lengths(), true),
+            };
+            if last {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer.map(|body| dialogue.say(body)))
+        }
+    })
+}
+
+/// The answer to a request whose end depends on who reads it.
+fn two_lengths() -> Response<Answer> {
+    const PROBLEM: &str = concat!(
+        r#"{"type":"about:blank","title":"Bad Request","status":400,"#,
+        r#""detail":"a body has either Content-Length or Transfer-Encoding, not both"}"#,
+    );
+    let body = Answer::new(Body::from(PROBLEM), Arc::new(Share::none()));
+    let mut answer = Response::new(body);
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    let problem = HeaderValue::from_static("application/problem+json");
+    answer.headers_mut().insert(CONTENT_TYPE, problem);
+    answer
+}
+
 fn http2_bounds(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -166,19 +230,16 @@ fn http2_bounds(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-fn http1_bounds(bounds: &Bounds, listener: &Listener) -> http1::Builder {
+fn http1_bounds(bounds: &Bounds) -> http1::Builder {
     let max_header_bytes = usize::try_from(bounds.max_header_list_bytes).unwrap_or(usize::MAX);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(listener.handshake_timeout)
+        // The steps of the dialogue have bounds of their own.
+        .header_read_timeout(None)
+        .half_close(true)
         .max_headers(MAX_HEADERS)
         .max_header_size(max_header_bytes)
         .max_buf_size(max_header_bytes.max(MIN_READ_BUFFER_BYTES));
     builder
-}
-
-/// Ten percent more or less, so that connections of one moment do not all return in one moment.
-fn with_jitter(age: Duration) -> Duration {
-    age.mul_f64(0.9 + 0.2 * fastrand::f64())
 }

@@ -119,9 +119,11 @@ fn listeners(root: &mut Section<'_>, warnings: &mut Vec<String>) -> Option<Liste
     let mut grpc = section.section("grpc");
     let max_streams = to_u32(grpc.number("max_streams", 4_096, 1..=100_000));
     let grpc = listener(grpc, &GRPC, warnings);
-    let http = listener(section.section("http"), &HTTP, warnings);
+    let mut http = section.section("http");
+    let idle_timeout = Duration::from_secs(http.number("idle_timeout_seconds", 75, 1..=3_600));
+    let http = listener(http, &HTTP, warnings);
     section.finish();
-    Some(Listeners { grpc: grpc?, http: http?, max_streams, budget })
+    Some(Listeners { grpc: grpc?, http: http?, max_streams, budget, idle_timeout })
 }
 
 /// What differs between the listeners while nothing is set.

@@ -24,6 +24,7 @@ mod geography;
 mod held;
 mod introspection;
 mod json;
+mod keep_alive;
 mod overload;
 mod readiness;
 mod reveal;

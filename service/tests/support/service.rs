@@ -113,6 +113,13 @@ impl Service {
         self.process.exit_code()
     }
 
+    /// A connection that is used more than once.
+    pub(crate) fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(&self.http).expect("connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        Connection(stream)
+    }
+
     fn exchange(&self, request: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.http).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
@@ -121,6 +128,23 @@ impl Service {
         stream.read_to_string(&mut answer).expect("answers");
         let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
         (status, answer.split_once("\r\n\r\n").expect("a body").1.to_owned())
+    }
+}
+
+/// A connection to the HTTP listener.
+pub(crate) struct Connection(TcpStream);
+
+impl Connection {
+    /// Asks whether the process lives: the head of the answer.
+    pub(crate) fn ask(&mut self) -> String {
+        self.0.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").expect("sends");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nok\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).expect("an answer");
+            answer.extend(byte);
+        }
+        String::from_utf8(answer).expect("text")
     }
 }
 
