@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::LengthLimitError;
 use sluicegate_limits::verdict::Reason;
@@ -84,6 +84,16 @@ impl Http {
         Ok((caller, body?))
     }
 
+    /// What the policy is, and what keeps a newer one from taking effect.
+    fn details(&self, body: &mut serde_json::Value) {
+        let Common { reload, geography, .. } = &*self.common;
+        let rejection = reload.rejection();
+        let place = geography.as_ref().and_then(|geography| geography.state().rejection());
+        let rejected = rejection.iter().chain(&place).flat_map(|rejection| rejection.files());
+        body["policy_revision"] = self.limiter.policy().revision().into();
+        body["rejected_files"] = rejected.collect::<BTreeSet<_>>().into_iter().collect();
+    }
+
     fn desk(&self, caller: Caller) -> Desk<'_> {
         Desk { limiter: &self.limiter, common: &self.common, caller, door: Door::Http }
     }
@@ -109,6 +119,12 @@ async fn body(request: Request<Body>, max_bytes: usize) -> Result<Bytes, Respons
         let detail = "the body has to be application/json";
         return Err(problem(&Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)));
     }
+    if request.headers().contains_key(CONTENT_ENCODING) {
+        let detail = "the body has to come as it is: without content-encoding";
+        let refusal = Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+        let accepted = [(ACCEPT_ENCODING, HeaderValue::from_static("identity"))];
+        return Err((accepted, problem(&refusal)).into_response());
+    }
     axum::body::to_bytes(request.into_body(), max_bytes).await.map_err(|error| {
         let (status, detail) = if error.into_inner().is::<LengthLimitError>() {
             (StatusCode::PAYLOAD_TOO_LARGE, format!("the body has at most {max_bytes} bytes"))
@@ -123,19 +139,17 @@ async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Ready until the drain begins: neither a bad file nor a lost store takes the fleet down.
-async fn readyz(State(http): State<Http>) -> Response {
+/// Ready until the drain begins: neither a bad file nor a lost store takes the fleet down. Names of
+/// files and the revision of the policy are for the trusted.
+async fn readyz(State(http): State<Http>, request: Request<Body>) -> Response {
     let draining = http.common.lifecycle.phase() > Phase::Serving;
-    let rejection = http.common.reload.rejection();
-    let place = http.common.geography.as_ref().and_then(|geography| geography.state().rejection());
-    let rejected = rejection.iter().chain(&place).flat_map(|rejection| rejection.files());
-    let rejected = rejected.collect::<BTreeSet<_>>();
-    let body = serde_json::json!({
-        "status": if draining { "draining" } else { "ready" },
-        "policy_revision": http.limiter.policy().revision(),
-        "rejected_files": rejected,
-    });
+    let word = if draining { "draining" } else { "ready" };
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let mut body = serde_json::json!({ "status": word });
+    let caller = Caller::new(&http.common.http, request.headers(), request.extensions());
+    if caller.trusted {
+        http.details(&mut body);
+    }
     (status, with_type("application/json", format!("{body}\n"))).into_response()
 }
 

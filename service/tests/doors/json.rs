@@ -3,6 +3,7 @@
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use sluicegate::lifecycle::Phase;
 
 use crate::asking::{Question, send};
 use crate::http_client::HttpAnswer;
@@ -142,15 +143,41 @@ async fn method_type_and_size_are_answered_as_http_has_them() {
 }
 
 #[tokio::test]
+async fn a_body_that_was_encoded_is_refused() {
+    let server = TestServer::start(LIMITS, |_| {});
+    let question = Question::get("/a").by("acme").json();
+    // The body is plain: what stands before this door may have read it so, or not.
+    for encodings in [&["gzip"][..], &["identity"], &[""], &["br", "gzip"], &["gzip, identity"]] {
+        let mut request = Request::post("/v1/check").header("content-type", "application/json");
+        for encoding in encodings {
+            request = request.header("content-encoding", *encoding);
+        }
+        let request = request.body(Full::from(question.clone())).unwrap();
+        let answer = send(server.http, request).await;
+        let problem = is_problem(&answer, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert!(problem["detail"].as_str().unwrap().contains("content-encoding"), "{problem}");
+        assert_eq!(answer.headers["accept-encoding"], "identity");
+    }
+    let left = body(&server.post(&question).await);
+    assert_eq!(left["remaining"], 0, "nothing was taken before: {left}");
+}
+
+#[tokio::test]
 async fn probes_are_for_everyone_and_metrics_for_the_trusted() {
     let server = TestServer::start(LIMITS, |settings| settings.listeners.http.trust.clear());
     assert_eq!(server.get("/livez").await.body, "ok\n");
     let ready = server.get("/readyz").await;
     assert_eq!(ready.status, StatusCode::OK);
-    assert_eq!(body(&ready)["status"], "ready");
-    assert_eq!(body(&ready)["rejected_files"], json!([]));
+    assert_eq!(body(&ready), json!({"status": "ready"}), "no more than yes or no");
+    server.lifecycle.advance(Phase::Draining);
+    let draining = server.get("/readyz").await;
+    assert_eq!(draining.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body(&draining), json!({"status": "draining"}));
     is_problem(&server.get("/metrics").await, StatusCode::FORBIDDEN);
     let trusted = TestServer::start(LIMITS, |_| {});
+    let ready = body(&trusted.get("/readyz").await);
+    assert_eq!((&ready["status"], &ready["rejected_files"]), (&json!("ready"), &json!([])));
+    assert_eq!(ready["policy_revision"].as_str().unwrap().len(), 16);
     let metrics = trusted.get("/metrics").await;
     assert_eq!(metrics.status, StatusCode::OK);
     assert!(metrics.body.ends_with("# EOF\n"), "{}", metrics.body);

@@ -216,6 +216,25 @@ async fn a_body_with_two_lengths_is_refused_in_every_spelling() {
 }
 
 #[tokio::test]
+async fn a_caller_that_is_still_sending_gets_its_answer() {
+    let server = TestServer::start(LIMITS, |_| {});
+    let long = "x".repeat(512 * 1024);
+    for headers in [
+        format!("content-encoding: gzip\r\ncontent-length: {}\r\n", long.len()),
+        format!("content-length: {}\r\n", long.len()),
+    ] {
+        let mut client = Client::connect(server.http).await;
+        client.send(&question(&headers, "")).await;
+        for piece in long.as_bytes().chunks(16 * 1024) {
+            client.stream.write_all(piece).await.expect("the server lets it");
+        }
+        let answer = client.answer().await.head;
+        assert!(answer.starts_with("HTTP/1.1 41"), "{answer}");
+        assert_eq!(client.rest().await, "");
+    }
+}
+
+#[tokio::test]
 async fn a_body_in_chunks_is_one_of_its_own() {
     let server = TestServer::start(LIMITS, |_| {});
     let mut client = Client::connect(server.http).await;
