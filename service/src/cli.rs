@@ -1,8 +1,8 @@
 //! The command line: what can be asked, and the exit codes that answer.
 
-use std::fmt::Display;
-
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::output::{self, Stream};
 
 mod banner;
 mod check;
@@ -33,7 +33,7 @@ pub enum Exit {
 
 /// Sluicegate: rate limits and quotas for gateways and services.
 #[derive(Debug, Parser)]
-#[command(name = "sluicegate", version, about, max_term_width = 100)]
+#[command(name = "sluicegate", bin_name = "sluicegate", version, about, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -94,14 +94,10 @@ impl Exit {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> Exit {
-    let arguments = match Arguments::try_parse() {
+    output::panics();
+    let arguments = match arguments() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are answers, not errors.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Yes };
-            let _ = error.print();
-            return exit;
-        }
+        Err(exit) => return exit,
     };
     match arguments.command {
         Command::Serve(serve) => serve::run(&serve),
@@ -116,20 +112,22 @@ pub fn run() -> Exit {
     }
 }
 
-/// Prints to standard output. A reader that went away is no reason to panic.
-fn print(text: &dyn Display) {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-}
-
-/// Prints to standard error.
-fn complain(text: &dyn Display) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-/// A value as JSON on one line or several. Our own types always serialise.
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"))
+/// The arguments, or how the command ends that could not be read. What clap says of them repeats
+/// them, so it reads them a second time, as they are shown.
+fn arguments() -> Result<Arguments, Exit> {
+    let error = match Arguments::try_parse() {
+        Ok(arguments) => return Ok(arguments),
+        Err(error) => error,
+    };
+    // Help and version are answers, not errors.
+    let (stream, exit) = match error.use_stderr() {
+        true => (Stream::Err, Exit::Usage),
+        false => (Stream::Out, Exit::Yes),
+    };
+    let clean = std::env::args_os().map(|word| output::shown(&word.to_string_lossy()).into_owned());
+    match Arguments::try_parse_from(clean) {
+        Err(clean) if clean.use_stderr() == error.use_stderr() => stream.ours(&clean.render()),
+        _ => stream.line("error: an argument cannot be read"),
+    }
+    Err(exit)
 }

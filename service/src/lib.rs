@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod limiter;
 pub mod metrics;
 mod origin;
+mod output;
 pub mod random;
 pub mod record;
 pub mod reload;

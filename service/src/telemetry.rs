@@ -6,6 +6,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use crate::output::{Fields, JsonErrors, Stream, log_lines};
 use crate::settings::{Log, LogFormat};
 
 mod spans;
@@ -71,12 +72,15 @@ pub fn start_log(log: Log) -> Result<(), TryInitError> {
     let libraries = log.level.min(tracing::Level::WARN);
     let levels = Targets::new().with_default(libraries).with_target("sluicegate", log.level);
     let registry = tracing_subscriber::registry().with(levels);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer();
     match log.format {
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true).with_writer(|| JsonErrors);
+            registry.with(layer).try_init()
+        }
         LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            registry.with(layer.with_ansi(colours).with_target(false)).try_init()
+            let layer = layer.with_writer(log_lines).fmt_fields(Fields).with_target(false);
+            registry.with(layer.with_ansi(Stream::Err.is_terminal())).try_init()
         }
     }
 }

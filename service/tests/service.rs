@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "support/process.rs"]
 mod process;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "support/service.rs"]
 mod service;
 
@@ -40,6 +41,15 @@ fn check_names_the_place_the_key_and_the_right_word() {
     let source = err.lines().find(|l| l.contains("rate_limits:")).expect("the source line");
     assert_eq!(caret.find('^'), source.find("windw"), "{err}");
     assert!(!err.contains('\x1b'), "colours without a terminal");
+    // A caret stands below its place also where what is before it is shown longer than it is.
+    let odd = "a: {}\nrate_limits: {a: {key:\t'\u{202e}\u{1f600}', windw: 1m}}";
+    file(&folder, "odd.yaml", odd);
+    let (_, _, err) = run_in(&folder, &["check", "odd.yaml"]);
+    let caret = err.lines().rfind(|l| l.trim_end().ends_with('^')).expect("a caret");
+    let source = err.lines().find(|l| l.contains("rate_limits:")).expect("the source line");
+    assert!(source.contains("\\t'\\u{202e}"), "{source}");
+    let column = |line: &str, word: &str| line.split(word).next().unwrap().chars().count();
+    assert_eq!(column(caret, "^"), column(source, "windw"), "{err}");
     let (code, out, _) = run_in(&folder, &["check", "bad.yaml", "-o", "json"]);
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &report["ok"]), (78, &false.into()));

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use sluicegate::settings::{
     AddressSource, AttributeSource, Overrides, Reveal, Secret, Settings, SettingsError,
-    StoreSettings,
-    TrafficClass, Unmatched, load,
+    StoreSettings, TrafficClass, Unmatched, load,
 };
 use sluicegate_limits::policy::{IpPrefix, OnStoreFailure};
 

@@ -24,10 +24,18 @@ struct Branch {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.verdict())?;
+        f.write_str(&self.lines().join("\n"))
+    }
+}
+
+impl Explanation {
+    /// The tree line by line; what stands in a line may have ends of lines in it.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.verdict()];
         let degraded = if self.degraded { ", degraded: without the store" } else { "" };
         let fresh = if self.fresh { ", fresh counters" } else { "" };
-        write!(f, "policy {}{fresh}{degraded}", self.policy_revision)?;
+        lines.push(format!("policy {}{fresh}{degraded}", self.policy_revision));
         let (apply, not): (Vec<_>, Vec<_>) = self.limits.iter().partition(|limit| limit.applies);
         let binds = |limit: &LimitExplanation| self.limit_name.as_deref() == Some(&*limit.name);
         let groups = [
@@ -40,11 +48,10 @@ impl fmt::Display for Explanation {
             notes: Vec::new(),
             branches,
         });
-        write_all(f, &groups.collect::<Vec<_>>(), "")
+        grow(&mut lines, &groups.collect::<Vec<_>>(), "");
+        lines
     }
-}
 
-impl Explanation {
     fn verdict(&self) -> String {
         let Some(reason) = &self.reason else {
             return match (&self.limit_name, self.remaining) {
@@ -122,8 +129,8 @@ impl LimitExplanation {
     }
 }
 
-/// Writes branches on new lines, one below the other; `stem` stands before each of them.
-fn write_all(f: &mut fmt::Formatter<'_>, branches: &[Branch], stem: &str) -> fmt::Result {
+/// Adds the lines of branches, one below the other; `stem` stands before each of them.
+fn grow(lines: &mut Vec<String>, branches: &[Branch], stem: &str) {
     let last = branches.len().saturating_sub(1);
     for (number, branch) in branches.iter().enumerate() {
         let (fork, below) = if number == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
@@ -131,16 +138,14 @@ fn write_all(f: &mut fmt::Formatter<'_>, branches: &[Branch], stem: &str) -> fmt
         let wrapped = wrap(&branch.title, WIDTH - stem.chars().count() - 3, 2);
         for (line, text) in wrapped.iter().enumerate() {
             let before = if line == 0 { format!("{stem}{fork}") } else { below.clone() };
-            write!(f, "\n{before}{text}")?;
+            lines.push(format!("{before}{text}"));
         }
         for note in &branch.notes {
-            for text in wrap(note, WIDTH - below.chars().count(), 8) {
-                write!(f, "\n{below}{text}")?;
-            }
+            let wrapped = wrap(note, WIDTH - below.chars().count(), 8);
+            lines.extend(wrapped.iter().map(|text| format!("{below}{text}")));
         }
-        write_all(f, &branch.branches, &below)?;
+        grow(lines, &branch.branches, &below);
     }
-    Ok(())
 }
 
 /// Breaks a text at its spaces into lines of at most `width` characters; the further ones are

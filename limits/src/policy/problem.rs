@@ -253,14 +253,10 @@ pub fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&
         .map(|(_, known)| known)
 }
 
-/// Text from a file as a message may show it: cut, and without control characters.
+/// Text from a file as a message may show it: cut. Who prints it escapes what a terminal obeys.
 pub(crate) fn shown(text: &str) -> String {
     const MOST_CHARS: usize = 80;
-    let mut out: String = text
-        .chars()
-        .take(MOST_CHARS)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let mut out: String = text.chars().take(MOST_CHARS).collect();
     if text.chars().nth(MOST_CHARS).is_some() {
         out.push('…');
     }

@@ -1,6 +1,5 @@
 //! What `serve` prints when it is ready: addresses, policy revision, and three lines to paste.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
@@ -10,6 +9,7 @@ use sluicegate_limits::policy::{Limit, Mode, Policy, UNAUTHENTICATED};
 use sluicegate_limits::time::Tokens;
 
 use crate::clock;
+use crate::output::Stream;
 use crate::settings::{Settings, StoreSettings};
 use crate::shell::quoted;
 
@@ -23,26 +23,23 @@ struct Example {
     cost: Tokens,
 }
 
-pub(super) fn text(
-    settings: &Settings,
-    policy: &Policy,
-    grpc: SocketAddr,
-    http: SocketAddr,
-) -> String {
+pub(super) fn print(settings: &Settings, policy: &Policy, grpc: SocketAddr, http: SocketAddr) {
     let store = match &settings.store {
         StoreSettings::Memory => "memory, in this process".to_owned(),
         StoreSettings::Valkey(valkey) => valkey.url.to_string(),
     };
-    let mut text = format!("sluicegate {} is ready\n", env!("CARGO_PKG_VERSION"));
-    let _ =
-        writeln!(text, "  grpc    {grpc}  (sluicegate.v1, Envoy ext_authz, health, reflection)");
-    let _ = writeln!(text, "  http    {http}  (/v1/check, /livez, /readyz, /metrics)");
-    let _ = writeln!(text, "  policy  {} ({} limits)", policy.revision(), policy.limits().len());
-    let _ = write!(text, "  store   {store}");
-    if let Some(example) = Example::of(policy) {
-        let _ = write!(text, "\n\n{}", example.lines(settings, http));
-    }
-    text
+    let (revision, limits) = (policy.revision(), policy.limits().len());
+    let doors = "(sluicegate.v1, Envoy ext_authz, health, reflection)";
+    Stream::Out.page(|page| {
+        page.line(format_args!("sluicegate {} is ready", env!("CARGO_PKG_VERSION")))
+            .line(format_args!("  grpc    {grpc}  {doors}"))
+            .line(format_args!("  http    {http}  (/v1/check, /livez, /readyz, /metrics)"))
+            .line(format_args!("  policy  {revision} ({limits} limits)"))
+            .line(format_args!("  store   {store}"));
+        if let Some(example) = Example::of(policy) {
+            page.end().lines(example.lines(settings, http));
+        }
+    });
 }
 
 impl Example {
@@ -79,7 +76,7 @@ impl Example {
         passes(Some(self.cost)) == Some(true) && passes(None) == Some(false)
     }
 
-    fn lines(&self, settings: &Settings, http: SocketAddr) -> String {
+    fn lines(&self, settings: &Settings, http: SocketAddr) -> [String; 6] {
         let facts: serde_json::Map<_, _> = self
             .attributes
             .iter()
@@ -107,14 +104,15 @@ impl Example {
             .map(|p| format!(" --limits {}", quoted(&p.display().to_string())));
         let binary = std::env::args().next().unwrap_or_else(|| "sluicegate".to_owned());
         let binary = quoted(&binary);
-        format!(
-            "# a request that takes all of a limit passes:\n{}\n\
-             # the next one is denied:\n{}\n\
-             # and why, on fresh counters:\n{binary} explain {request}{facts}{}",
+        let limits = limits.collect::<String>();
+        [
+            "# a request that takes all of a limit passes:".to_owned(),
             check(&pass),
+            "# the next one is denied:".to_owned(),
             check(&deny),
-            limits.collect::<String>()
-        )
+            "# and why, on fresh counters:".to_owned(),
+            format!("{binary} explain {request}{facts}{limits}"),
+        ]
     }
 }
 

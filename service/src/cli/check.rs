@@ -1,8 +1,6 @@
 //! `sluicegate check`: every problem of limits files, with its place and what to write instead.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,10 +11,11 @@ use sluicegate_limits::policy::{
     Algorithm, Compiled, IpPrefix, Policy, Problem, Severity, SourceFile,
 };
 
-use super::{Exit, Output, complain, notes, print};
+use super::{Exit, Output, notes};
 use crate::clock;
+use crate::output::{Colour, Page, Stream, print_json, shown};
 use crate::reload::Sources;
-use crate::settings::{self, Overrides, Settings, Unmatched};
+use crate::settings::{self, Overrides, Settings, SettingsError, Unmatched};
 
 /// The most characters of a source line that are shown.
 const MAX_SHOWN: usize = 160;
@@ -35,14 +34,6 @@ pub(super) struct Check {
     /// The form of the answer
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-}
-
-/// How a problem is painted; empty where the reader is no terminal.
-struct Paint {
-    error: &'static str,
-    warning: &'static str,
-    place: &'static str,
-    off: &'static str,
 }
 
 pub(super) fn run(check: &Check) -> Exit {
@@ -67,12 +58,14 @@ pub(super) fn run(check: &Check) -> Exit {
     };
     let notes = settings.as_ref().map(notes::of).unwrap_or_default();
     if check.output == Output::Json {
-        print(&report(exit == Exit::Yes, &errors, &warnings, &notes));
+        print_json(&report(exit == Exit::Yes, &errors, &warnings, &notes));
     } else {
         show(&sources, &errors, &warnings);
         if let Ok(Compiled { policy, .. }) = &compiled {
-            print(&summary(policy));
-            notes.iter().for_each(|note| print(&format_args!("note: {note}")));
+            Stream::Out.page(|page| {
+                summary(policy, page);
+                page.lines(notes.iter().map(|note| format!("note: {note}")));
+            });
         }
     }
     exit
@@ -85,7 +78,7 @@ pub(super) fn of_file(file: Option<&Path>) -> Result<Option<Settings>, Exit> {
     let memory = Some("memory".to_owned());
     let overrides = Overrides { file: Some(file.into()), store: memory, ..Overrides::default() };
     settings::load(&overrides).map(Some).map_err(|error| {
-        complain(&error);
+        settings_refused(&error);
         Exit::Configuration
     })
 }
@@ -93,6 +86,16 @@ pub(super) fn of_file(file: Option<&Path>) -> Result<Option<Settings>, Exit> {
 /// What counts as one address by the settings.
 pub(super) fn ip_prefix(settings: Option<&Settings>) -> IpPrefix {
     settings.map(|settings| settings.ip_prefix).unwrap_or_default()
+}
+
+/// Prints what is wrong with the settings.
+pub(super) fn settings_refused(error: &SettingsError) {
+    Stream::Err.page(|page| {
+        for problem in &error.0 {
+            page.line(problem);
+            page.lines(problem.help.iter().map(|help| format!("  help: {help}")));
+        }
+    });
 }
 
 /// What lints know of the service.
@@ -107,18 +110,19 @@ pub(super) fn surroundings(settings: Option<&Settings>) -> Surroundings {
 
 /// Prints problems for people, on standard error.
 pub(super) fn show(sources: &Sources, errors: &[Problem], warnings: &[Problem]) {
-    let paint = Paint::new(std::io::stderr().is_terminal());
     let files: HashMap<&str, &SourceFile> =
         sources.files.iter().map(|f| (f.name.as_str(), f)).collect();
-    for problem in errors.iter().chain(warnings) {
-        let line = files.get(problem.file.as_str()).and_then(|f| line(&f.text, problem.line));
-        complain(&render(problem, line, &paint));
-    }
     let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     let real = errors.iter().filter(|p| p.severity == Severity::Error).count();
-    if real > 0 {
-        complain(&count(real, "error"));
-    }
+    Stream::Err.page(|page| {
+        for problem in errors.iter().chain(warnings) {
+            let line = files.get(problem.file.as_str()).and_then(|f| line(&f.text, problem.line));
+            render(problem, line, page);
+        }
+        if real > 0 {
+            page.line(count(real, "error"));
+        }
+    });
 }
 
 /// Compiles limits, to count so much of an address as one; or prints what is wrong with them.
@@ -134,15 +138,15 @@ pub(super) fn policy(paths: &[PathBuf], ip_prefix: IpPrefix) -> Option<Policy> {
 }
 
 /// The JSON form: `{ok, errors, warnings, notes}`.
-fn report(ok: bool, errors: &[Problem], warnings: &[Problem], notes: &[String]) -> String {
+fn report(ok: bool, errors: &[Problem], warnings: &[Problem], notes: &[String]) -> Value {
     let of = |severity| -> Vec<Value> {
         let all = errors.iter().chain(warnings);
         all.filter(|p| p.severity == severity).map(entry).collect()
     };
-    super::json(&json!({
+    json!({
         "ok": ok, "errors": of(Severity::Error), "warnings": of(Severity::Warning),
         "notes": notes,
-    }))
+    })
 }
 
 /// One problem in the JSON form.
@@ -152,36 +156,47 @@ pub(super) fn entry(p: &Problem) -> Value {
 }
 
 /// One problem with its source line and a caret under the place.
-fn render(problem: &Problem, line: Option<&str>, paint: &Paint) -> String {
-    let Paint { error, warning, place, off } = paint;
-    let colour = if problem.severity == Severity::Error { error } else { warning };
+fn render(problem: &Problem, line: Option<&str>, page: &mut Page) {
+    let error = problem.severity == Severity::Error;
+    let colour = if error { Colour::BoldRed } else { Colour::BoldYellow };
     let Problem { code, message, file, line: number, column, .. } = problem;
     let gutter = number.to_string().len();
-    let mut text = format!("{colour}{}[{code}]{off}: {message}\n", problem.severity.as_str());
-    let _ = writeln!(text, "{place}{:gutter$}-->{off} {file}:{number}:{column}", "");
+    page.painted(colour, format_args!("{}[{code}]", problem.severity.as_str()));
+    page.line(format_args!(": {message}"));
+    page.painted(Colour::Blue, format_args!("{:gutter$}-->", ""));
+    page.line(format_args!(" {file}:{number}:{column}"));
     if let Some(line) = line {
         let before = usize::try_from(*column).unwrap_or(1).saturating_sub(1);
-        let start = before.saturating_sub(MAX_SHOWN / 2);
-        let shown: String = line.chars().skip(start).take(MAX_SHOWN).collect();
-        let indent = before - start;
-        let _ = writeln!(text, "{place}{:gutter$} |{off}", "");
-        let _ = writeln!(text, "{place}{number} |{off} {shown}");
-        let _ = writeln!(text, "{place}{:gutter$} |{off} {:indent$}{colour}^{off}", "", "");
+        let (start, part) = around(line, before);
+        let indent = part.chars().take(before - start).collect::<String>();
+        page.painted(Colour::Blue, format_args!("{:gutter$} |", "")).end();
+        page.painted(Colour::Blue, format_args!("{number} |"));
+        page.line(format_args!(" {part}"));
+        page.painted(Colour::Blue, format_args!("{:gutter$} |", ""));
+        page.text(format_args!("{:1$}", "", 1 + shown(&indent).chars().count()));
+        page.painted(colour, "^").end();
     }
     if let Some(help) = &problem.help {
-        let _ = writeln!(text, "{place}{:gutter$} ={off} help: {help}", "");
+        page.painted(Colour::Blue, format_args!("{:gutter$} =", ""));
+        page.line(format_args!(" help: {help}"));
     }
-    text
+    page.end();
 }
 
-/// The line of a text; not one with control characters, which terminals would obey.
+/// The part of a line around the character of this number, and the number of its first.
+fn around(line: &str, at: usize) -> (usize, String) {
+    let start = at.saturating_sub(MAX_SHOWN / 2);
+    (start, line.chars().skip(start).take(MAX_SHOWN).collect())
+}
+
+/// A line of a text.
 fn line(text: &str, number: u32) -> Option<&str> {
     let index = usize::try_from(number).ok()?.checked_sub(1)?;
-    text.lines().nth(index).filter(|line| !line.contains(char::is_control))
+    text.lines().nth(index)
 }
 
 /// A short table of the limits.
-fn summary(policy: &Policy) -> String {
+fn summary(policy: &Policy, page: &mut Page) {
     let mut rows = vec![["LIMIT", "ALLOWS", "KEY", "ALGORITHM", "MODE"].map(str::to_owned)];
     for limit in policy.limits() {
         let key = if limit.key.is_empty() { "-".to_owned() } else { limit.key.join(", ") };
@@ -199,22 +214,10 @@ fn summary(policy: &Policy) -> String {
         rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..5).map(width).collect();
-    let mut text = String::new();
     for row in &rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        page.line(cells.collect::<Vec<_>>().join("  ").trim_end());
     }
     let limits = policy.limits().len();
-    let _ = write!(text, "ok: {limits} limits, policy revision {}", policy.revision());
-    text
-}
-
-impl Paint {
-    const fn new(colours: bool) -> Self {
-        if colours {
-            Self { error: "\x1b[1;31m", warning: "\x1b[1;33m", place: "\x1b[34m", off: "\x1b[0m" }
-        } else {
-            Self { error: "", warning: "", place: "", off: "" }
-        }
-    }
+    page.line(format_args!("ok: {limits} limits, policy revision {}", policy.revision()));
 }

@@ -1,7 +1,6 @@
 //! `sluicegate diff`: what changes in meaning from one set of limits to another.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,8 +8,9 @@ use sluicegate_limits::diff::{Change, Detail, Difference, Effect, Kind, What, di
 use sluicegate_limits::policy::IpPrefix;
 use sluicegate_limits::time::Timestamp;
 
-use super::{Exit, Output, check, print};
-use crate::replay::text::{counted, grouped, plain};
+use super::{Exit, Output, check};
+use crate::output::{Colour, Page, Stream, print_json};
+use crate::replay::text::{counted, grouped};
 use crate::{clock, instant};
 
 /// How many groups of tenants people are shown, and how many tenants of each.
@@ -31,14 +31,6 @@ pub(super) struct Diff {
     output: Output,
 }
 
-/// How a change is painted; empty where the reader is no terminal.
-struct Paint {
-    stricter: &'static str,
-    looser: &'static str,
-    other: &'static str,
-    off: &'static str,
-}
-
 pub(super) fn run(command: &Diff) -> Exit {
     let policy = |path: &PathBuf| check::policy(std::slice::from_ref(path), IpPrefix::default());
     let (Some(old), Some(new)) = (policy(&command.old), policy(&command.new)) else {
@@ -46,8 +38,8 @@ pub(super) fn run(command: &Diff) -> Exit {
     };
     let difference = diff(&old, &new, command.at.unwrap_or_else(clock::now));
     match command.output {
-        Output::Json => print(&super::json(&difference)),
-        Output::Text => print(&text(&difference, &Paint::new(std::io::stdout().is_terminal()))),
+        Output::Json => print_json(&difference),
+        Output::Text => Stream::Out.page(|page| fill(&difference, page)),
     }
     if difference.equal { Exit::Yes } else { Exit::No }
 }
@@ -56,47 +48,42 @@ fn parse_instant(text: &str) -> Result<Timestamp, String> {
     instant::parse(text).map_err(|error| error.to_string())
 }
 
-/// The page, without a line end.
-fn text(difference: &Difference, paint: &Paint) -> String {
+fn fill(difference: &Difference, page: &mut Page) {
     let Difference { old_revision, new_revision, changes, .. } = difference;
     if difference.equal {
-        return format!("no change in meaning: policy revision {new_revision}");
+        page.line(format_args!("no change in meaning: policy revision {new_revision}"));
+        return;
     }
-    let mut page = format!("policy revision {old_revision} to {new_revision}\n");
+    page.line(format_args!("policy revision {old_revision} to {new_revision}"));
     let (tenants, others): (Vec<_>, Vec<_>) =
         changes.iter().partition(|change| change.what == What::Tenants);
     for change in others.iter().chain(tenants.iter().take(SHOWN_GROUPS)) {
-        page.push_str(&one(change, paint));
+        one(change, page);
     }
     if let Some(more) = tenants.get(SHOWN_GROUPS..).filter(|more| !more.is_empty()) {
         let count = more.iter().map(|change| change.tenants.len() as u64).sum();
-        let _ = writeln!(
-            page,
-            "\n{} change in {} more ways: -o json tells them",
-            counted(count, "tenant"),
-            grouped(more.len() as u64)
-        );
+        let (count, ways) = (counted(count, "tenant"), grouped(more.len() as u64));
+        page.end().line(format_args!("{count} change in {ways} more ways: -o json tells them"));
     }
-    page.trim_end().to_owned()
 }
 
-fn one(change: &Change, paint: &Paint) -> String {
+fn one(change: &Change, page: &mut Page) {
     let (sign, word, colour) = match change.change {
-        Kind::Added => ('+', "added", paint.stricter),
-        Kind::Removed => ('-', "removed", paint.looser),
-        Kind::Tightened => ('~', "tightened", paint.stricter),
-        Kind::Loosened => ('~', "loosened", paint.looser),
-        Kind::Changed => ('~', "changed", paint.other),
+        Kind::Added => ('+', "added", Colour::Red),
+        Kind::Removed => ('-', "removed", Colour::Green),
+        Kind::Tightened => ('~', "tightened", Colour::Red),
+        Kind::Loosened => ('~', "loosened", Colour::Green),
+        Kind::Changed => ('~', "changed", Colour::Yellow),
     };
-    let mut text = format!("\n{colour}{sign} {}{}: {word}", subject(change), paint.off);
+    page.end().painted(colour, format_args!("{sign} {}", subject(change)));
+    page.text(format_args!(": {word}"));
     if let Some(was) = &change.was {
-        let _ = write!(text, ", was {was}");
+        page.text(format_args!(", was {was}"));
     }
-    text.push('\n');
+    page.end();
     for detail in &change.details {
-        text.push_str(&field(detail, paint));
+        field(detail, page);
     }
-    text
 }
 
 /// What a change is about, as `limit api` or `4,711 tenants (acme, b, c and 4,708 more)`.
@@ -109,11 +96,11 @@ fn subject(change: &Change) -> String {
         What::Tenants if change.tenants.len() == 1 => "tenant",
         What::Tenants => return several(&change.tenants),
     };
-    format!("{noun} {}", plain(&change.name))
+    format!("{noun} {}", change.name)
 }
 
 fn several(tenants: &[String]) -> String {
-    let shown: Vec<_> = tenants.iter().take(SHOWN_TENANTS).map(|id| plain(id)).collect();
+    let shown: Vec<_> = tenants.iter().take(SHOWN_TENANTS).map(String::as_str).collect();
     let mut text = format!("{} ({}", counted(tenants.len() as u64, "tenant"), shown.join(", "));
     if let Some(more) = tenants.len().checked_sub(SHOWN_TENANTS).filter(|more| *more > 0) {
         let _ = write!(text, " and {} more", grouped(more as u64));
@@ -121,39 +108,27 @@ fn several(tenants: &[String]) -> String {
     text + ")"
 }
 
-fn field(detail: &Detail, paint: &Paint) -> String {
-    let nothing = || "nothing".to_owned();
-    let mut text = format!("    {}: ", detail.limit.as_deref().unwrap_or(detail.field));
-    text.push_str(&match (&detail.before, &detail.after) {
-        (None, Some(only)) | (Some(only), None) if is_whole(detail) => only.clone(),
+fn field(detail: &Detail, page: &mut Page) {
+    page.text(format_args!("    {}: ", detail.limit.as_deref().unwrap_or(detail.field)));
+    match (&detail.before, &detail.after) {
+        (None, Some(only)) | (Some(only), None) if is_whole(detail) => page.text(only),
         (before, after) => {
-            let side = |side: &Option<String>| side.clone().unwrap_or_else(nothing);
-            format!("{} -> {}", side(before), side(after))
+            let [before, after] = [before, after].map(|side| side.as_deref().unwrap_or("nothing"));
+            page.text(format_args!("{before} -> {after}"))
         }
-    });
-    let (word, colour) = match detail.effect {
-        _ if detail.field == "counters" => ("every key begins anew", paint.other),
-        Effect::Stricter => ("stricter", paint.stricter),
-        Effect::Looser => ("looser", paint.looser),
-        Effect::Neither => ("neither stricter nor looser", paint.other),
-        Effect::None => ("what can pass stays the same", ""),
     };
-    let _ = writeln!(text, "  ({colour}{word}{})", paint.off);
-    text
+    page.text("  (");
+    match detail.effect {
+        _ if detail.field == "counters" => page.painted(Colour::Yellow, "every key begins anew"),
+        Effect::Stricter => page.painted(Colour::Red, "stricter"),
+        Effect::Looser => page.painted(Colour::Green, "looser"),
+        Effect::Neither => page.painted(Colour::Yellow, "neither stricter nor looser"),
+        Effect::None => page.text("what can pass stays the same"),
+    };
+    page.line(")");
 }
 
 /// Whether a detail tells of all of a thing that is new or gone.
 fn is_whole(detail: &Detail) -> bool {
     matches!(detail.field, "limit")
-}
-
-impl Paint {
-    const fn new(colours: bool) -> Self {
-        if colours {
-            let (stricter, looser) = ("\x1b[31m", "\x1b[32m");
-            Self { stricter, looser, other: "\x1b[33m", off: "\x1b[0m" }
-        } else {
-            Self { stricter: "", looser: "", other: "", off: "" }
-        }
-    }
 }

@@ -16,8 +16,9 @@ use sluicegate_proto::v1::{
     Attribute, CheckRequest, CheckResponse, ExplainedLimit, RetryAfter, attribute, retry_after,
 };
 
-use super::{Exit, Output, check, complain, print};
+use super::{Exit, Output, check};
 use crate::clock;
+use crate::output::{Stream, print_json};
 
 /// How long a running service may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,7 +55,7 @@ pub(super) fn run(explain: &Explain) -> Exit {
     let request = match Request::parse(&explain.request, &explain.facts) {
         Ok(request) => request,
         Err(message) => {
-            complain(&format_args!("error: {message}"));
+            Stream::Err.line(format_args!("error: {message}"));
             return Exit::Usage;
         }
     };
@@ -79,8 +80,10 @@ fn offline(command: &Explain, request: &Request) -> Exit {
 
 fn show(command: &Explain, answer: &Explanation) -> Exit {
     match command.output {
-        Output::Json => print(&super::json(answer)),
-        Output::Text => print(answer),
+        Output::Json => print_json(answer),
+        Output::Text => Stream::Out.page(|page| {
+            page.lines(answer.lines());
+        }),
     }
     if answer.allowed { Exit::Yes } else { Exit::No }
 }
@@ -96,12 +99,12 @@ fn online(command: &Explain, request: &Request, address: &str) -> Exit {
     match asked {
         Ok(answer) => {
             for trouble in troubles(&answer) {
-                complain(&trouble);
+                Stream::Err.line(trouble);
             }
             show(command, &explanation(answer))
         }
         Err(message) => {
-            complain(&format_args!("error: {address}: {message}"));
+            Stream::Err.line(format_args!("error: {address}: {message}"));
             Exit::Unreachable
         }
     }

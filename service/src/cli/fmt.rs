@@ -10,7 +10,8 @@ use serde_json::json;
 use sluicegate_limits::policy::problem::code;
 use sluicegate_limits::policy::{Problem, SourceFile, yaml};
 
-use super::{Exit, Output, check, complain, print};
+use super::{Exit, Output, check};
+use crate::output::{Stream, print_json};
 use crate::reload::Sources;
 
 /// The widest line that a list or map in brackets may fill.
@@ -59,15 +60,17 @@ pub(super) fn run(fmt: &Fmt) -> Exit {
     if fmt.output == Output::Json {
         let errors: Vec<_> = problems.iter().map(check::entry).collect();
         let ok = exit == Exit::Yes;
-        print(&super::json(&json!({"ok": ok, "differing": names, "errors": errors})));
+        print_json(&json!({"ok": ok, "differing": names, "errors": errors}));
         return exit;
     }
     match exit {
         Exit::Configuration => check::show(&sources, &problems, &[]),
-        _ => names.iter().for_each(|name| print(name)),
+        _ => Stream::Out.page(|page| {
+            page.lines(names);
+        }),
     }
     if exit == Exit::No {
-        complain(&format_args!("`sluicegate fmt` would change what is listed"));
+        Stream::Err.line("`sluicegate fmt` would change what is listed");
     }
     exit
 }
@@ -80,7 +83,7 @@ fn formatted(file: &SourceFile) -> Result<String, Problem> {
     let layout = LayoutOptions { print_width: WIDTH, ..LayoutOptions::default() };
     let options = FormatOptions { layout, ..FormatOptions::default() };
     let laid_out = pretty_yaml::format_text(text, &options)
-        .map_err(|error| about(code::SYNTAX, error.to_string().escape_debug().to_string()))?;
+        .map_err(|error| about(code::SYNTAX, error.to_string()))?;
     if !yaml::same(text, &laid_out) {
         let message = "the layout would change what the file says".to_owned();
         return Err(about(code::UNSUPPORTED_YAML, message));

@@ -1,7 +1,7 @@
 //! `sluicegate replay`: runs recorded traffic through a policy in virtual time.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal as _};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,7 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sluicegate_limits::time::Micros;
 use sluicegate_limits::trial::MAX_COUNTERS;
 
-use super::{Exit, Output, check, complain, print};
+use super::{Exit, Output, check};
+use crate::output::{Stream, print_json};
 use crate::replay::report::Report;
 use crate::replay::{self, Format, Plan, html, mapping, text};
 use crate::settings::Unmatched;
@@ -66,7 +67,7 @@ pub(super) fn run(command: &Replay) -> Exit {
         Ok(report) => show(command, &report),
         Err(failed) => {
             if let Some(message) = failed.message {
-                complain(&format_args!("error: {message}"));
+                Stream::Err.line(format_args!("error: {message}"));
             }
             failed.exit
         }
@@ -75,11 +76,11 @@ pub(super) fn run(command: &Replay) -> Exit {
 
 fn show(command: &Replay, report: &Report) -> Exit {
     match command.output {
-        Output::Json => print(&super::json(report)),
-        Output::Text => print(&text::page(report)),
+        Output::Json => print_json(report),
+        Output::Text => Stream::Out.page(|page| text::fill(report, page)),
     }
     if report.log.requests == 0 {
-        complain(&"error: no line of the log could be replayed");
+        Stream::Err.line("error: no line of the log could be replayed");
         return Exit::No;
     }
     Exit::Yes
@@ -141,7 +142,7 @@ fn open(path: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), Failed> {
 
 /// A bar on a terminal, and nothing elsewhere.
 fn bar(bytes: Option<u64>) -> ProgressBar {
-    let (Some(bytes), true) = (bytes, io::stderr().is_terminal()) else {
+    let (Some(bytes), true) = (bytes, Stream::Err.is_terminal()) else {
         return ProgressBar::hidden();
     };
     let bar = ProgressBar::new(bytes);

@@ -9,7 +9,8 @@ use sluicegate_limits::cases::CASE_FILE_KEYS;
 use sluicegate_limits::policy::Algorithm;
 use sluicegate_limits::policy::keys::{FILE_KEYS, Form, Key};
 
-use super::{Exit, print};
+use super::Exit;
+use crate::output::print_json;
 
 /// The names of limits and attributes.
 const NAME: &str = "^[A-Za-z0-9_.-]{1,128}$";
@@ -36,7 +37,7 @@ pub(super) fn run(schema: &Schema) -> Exit {
         Of::Limits => ("Sluicegate limits", FILE_KEYS),
         Of::Cases => ("Tests of Sluicegate limits", CASE_FILE_KEYS),
     };
-    print(&super::json(&document(title, keys)));
+    print_json(&document(title, keys));
     Exit::Yes
 }
 

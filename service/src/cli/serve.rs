@@ -9,13 +9,14 @@ use sluicegate_limits::memory::Memory;
 use sluicegate_limits::policy::Compiled;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Exit, banner, check, complain, print};
+use super::{Exit, banner, check};
 use crate::clock;
 use crate::doors::{self, Common};
 use crate::geography::Geography;
 use crate::lifecycle::Lifecycle;
 use crate::limiter::{Limiter, Rules, Secrets, Shared};
 use crate::metrics::Metrics;
+use crate::output::{JsonErrors, Stream};
 use crate::random::Random;
 use crate::record::{Recorder, Redactor, Writer};
 use crate::reload::{self, ReloadState, Sources, Watcher};
@@ -74,12 +75,13 @@ pub(super) fn run(serve: &Serve) -> Exit {
     let settings = match settings::load(&overrides) {
         Ok(settings) => settings,
         Err(error) => {
-            complain(&error);
+            check::settings_refused(&error);
             return Exit::Configuration;
         }
     };
     if settings.limits.is_empty() {
-        complain(&"error: no limits: set `limits:` in sluicegate.yaml, or pass --limits FILE");
+        Stream::Err
+            .line("error: no limits: set `limits:` in sluicegate.yaml, or pass --limits FILE");
         return Exit::Configuration;
     }
     let sources = Sources::read(&settings.limits);
@@ -92,7 +94,7 @@ pub(super) fn run(serve: &Serve) -> Exit {
     };
     check::show(&sources, &[], &compiled.lints(&check::surroundings(Some(&settings))));
     if let Err(error) = start_log(settings.log) {
-        complain(&format_args!("error: {error}"));
+        Stream::Err.line(format_args!("error: {error}"));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let served = runtime.map_err(StartError::from).and_then(|runtime| {
@@ -106,7 +108,7 @@ pub(super) fn run(serve: &Serve) -> Exit {
     match served {
         Ok(()) => Exit::Yes,
         Err(error) => {
-            complain(&format_args!("error: {error}"));
+            Stream::Err.line(format_args!("error: {error}"));
             Exit::Configuration
         }
     }
@@ -130,7 +132,7 @@ impl Replica {
             Redactor::new(settings.redaction.clone(), &settings.key_secret),
             spans.clone(),
             Arc::clone(&metrics),
-            std::io::stderr(),
+            JsonErrors,
         )?;
         let secrets = Secrets::new(&settings.key_secret)?;
         let shared = Shared::new(
@@ -180,7 +182,7 @@ impl Replica {
         if let Some(geography) = &geography {
             watchers.push(geography.follow()?);
         }
-        print(&banner::text(settings, &policy, grpc, http));
+        banner::print(settings, &policy, grpc, http);
         Ok(Self { lifecycle, running, watchers, writer, spans, memory, metrics, node })
     }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Exit, Output, check, complain, print};
+use super::{Exit, Output, check};
+use crate::output::{Stream, print_json};
 use coverage::Coverage;
 use files::Loaded;
 use report::{Outcome, Report};
@@ -46,7 +47,7 @@ pub(super) fn run(test: &Test) -> Exit {
     let loaded = Loaded::read(&test.paths, check::ip_prefix(settings.as_ref()));
     if !loaded.problems.is_empty() {
         match test.output {
-            Output::Json => print(&Report::default().json(&loaded.problems)),
+            Output::Json => print_json(&Report::default().json(&loaded.problems)),
             Output::Text => check::show(&loaded.sources, &loaded.problems, &[]),
         }
         return Exit::Configuration;
@@ -54,16 +55,16 @@ pub(super) fn run(test: &Test) -> Exit {
     let report = run_all(&loaded);
     let enough = test.coverage_threshold.is_none_or(|least| report.coverage.reaches(least));
     match test.output {
-        Output::Json => print(&report.json(&[])),
-        Output::Text => print(&report),
+        Output::Json => print_json(&report.json(&[])),
+        Output::Text => Stream::Out.page(|page| report.fill(page)),
     }
     if let (false, Some(least)) = (enough, test.coverage_threshold) {
-        complain(&format_args!("fewer than {least} % of the limits are tested"));
+        Stream::Err.line(format_args!("fewer than {least} % of the limits are tested"));
     }
     if let Some(path) = &test.junit
         && let Err(error) = junit::write(path, &report)
     {
-        complain(&format_args!("error: {}: {error}", path.display()));
+        Stream::Err.line(format_args!("error: {}: {error}", path.display()));
         return Exit::No;
     }
     if report.failed() == 0 && enough { Exit::Yes } else { Exit::No }

@@ -146,7 +146,7 @@ async fn readyz(State(http): State<Http>, request: Request<Body>) -> Response {
     let word = if draining { "draining" } else { "ready" };
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let mut body = serde_json::json!({ "status": word });
-    let caller = Caller::new(&http.common.http, request.headers(), request.extensions());
+    let caller = Caller::new(request.headers(), request.extensions());
     if caller.trusted {
         http.details(&mut body);
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::report::{Report, SideReport};
 use super::text::{counted, grouped, instant, percent};
+use crate::output::shown;
 
 mod chart;
 mod tables;
@@ -38,14 +39,13 @@ pub(crate) fn page(report: &Report) -> String {
 /// Text of the log, as text of the page.
 fn text(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
-    for character in raw.chars() {
+    for character in shown(raw).chars() {
         match character {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            c if c.is_control() => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }
@@ -167,8 +167,9 @@ mod tests {
 
     #[test]
     fn no_text_of_a_log_is_markup() {
-        let raw = "<script>alert('x')</script>&\"\u{1b}[31m";
-        let escaped = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;\u{fffd}[31m";
+        let raw = "<script>alert('x')</script>&\"\u{1b}[31m\u{202e}";
+        let escaped =
+            "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;\\u{1b}[31m\\u{202e}";
         assert_eq!(text(raw), escaped);
     }
 }

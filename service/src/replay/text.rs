@@ -1,8 +1,7 @@
 //! The report for people at a terminal.
 
-use std::fmt::Write as _;
-
 use super::report::{ChangesReport, KeyReport, LogReport, Report, SideReport};
+use crate::output::{Page, shown};
 
 /// How many columns the picture of time has.
 const COLUMNS: usize = 60;
@@ -10,26 +9,25 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// How many keys are listed.
 const KEYS: usize = 10;
 
-/// The page, without a line end.
-#[must_use]
-pub(crate) fn page(report: &Report) -> String {
-    let mut page = head(&report.log);
+/// Fills the page.
+pub(crate) fn fill(report: &Report, page: &mut Page) {
+    head(&report.log, page);
     let verdict = |side: &SideReport| {
         let share = percent(report.denied_share(side));
         format!("{} would have been denied ({share})", grouped(side.denied))
     };
-    let _ = writeln!(page, "policy {}: {}", report.policy.revision, verdict(&report.policy));
+    let Report { policy, .. } = report;
+    page.line(format_args!("policy {}: {}", policy.revision, verdict(policy)));
     if let (Some(old), Some(changes)) = (&report.against, &report.changes) {
-        let _ = writeln!(page, "against {}: {}", old.revision, verdict(old));
-        page.push_str(&changed(changes));
+        page.line(format_args!("against {}: {}", old.revision, verdict(old)));
+        changed(changes, page);
     }
-    page.push_str(&limits(report));
-    page.push_str(&keys(&report.policy.keys));
-    page.push_str(&over_time(report));
+    limits(report, page);
+    keys(&report.policy.keys, page);
+    over_time(report, page);
     for warning in &report.warnings {
-        let _ = writeln!(page, "\nnote: {warning}");
+        page.end().line(format_args!("note: {warning}"));
     }
-    page.trim_end().to_owned()
 }
 
 /// A number with a comma between thousands.
@@ -91,84 +89,76 @@ pub(crate) fn count_text(key: &KeyReport) -> String {
     }
 }
 
-fn head(log: &LogReport) -> String {
-    let mut text = format!(
-        "{}: {} of {} ({})",
-        plain(&log.name),
-        counted(log.requests, "request"),
-        counted(log.lines, "line"),
-        log.format
-    );
+fn head(log: &LogReport, page: &mut Page) {
+    let (requests, lines) = (counted(log.requests, "request"), counted(log.lines, "line"));
+    page.text(format_args!("{}: {requests} of {lines} ({})", log.name, log.format));
     if let (Some(first), Some(last)) = (&log.first_at, &log.last_at) {
-        let _ = write!(text, ", {} to {} UTC", instant(first), instant(last));
+        page.text(format_args!(", {} to {} UTC", instant(first), instant(last)));
     }
-    text.push('\n');
+    page.end();
     if log.unreadable_lines > 0 {
-        let _ = writeln!(text, "{} could not be read:", counted(log.unreadable_lines, "line"));
+        page.line(format_args!("{} could not be read:", counted(log.unreadable_lines, "line")));
         for unreadable in &log.unreadable {
-            let _ = writeln!(text, "  line {}: {}", unreadable.line, plain(&unreadable.why));
+            page.line(format_args!("  line {}: {}", unreadable.line, unreadable.why));
         }
     }
-    text
 }
 
-fn changed(changes: &ChangesReport) -> String {
-    let mut text = String::new();
+fn changed(changes: &ChangesReport, page: &mut Page) {
     for (what, sum, by) in [
         ("denied that passed before", changes.newly_denied, &changes.newly_denied_by),
         ("passed that were denied before", changes.newly_allowed, &changes.newly_allowed_by),
     ] {
-        let _ = write!(text, "  {} {what}", grouped(sum));
+        page.text(format_args!("  {} {what}", grouped(sum)));
         for (index, change) in by.iter().enumerate() {
             let limit = change.limit.as_deref().unwrap_or("no limit applies");
             let separator = if index == 0 { ": " } else { ", " };
-            let _ = write!(text, "{separator}{limit} {}", grouped(change.requests));
+            page.text(format_args!("{separator}{limit} {}", grouped(change.requests)));
         }
-        text.push('\n');
+        page.end();
     }
-    text
 }
 
-fn limits(report: &Report) -> String {
+fn limits(report: &Report, page: &mut Page) {
     let mut rows = vec![["LIMIT", "MODE", "APPLIED", "DENIED", "EXCEEDED"].map(str::to_owned)];
     for limit in &report.policy.limits {
         let [applied, denied, exceeded] =
             [limit.applied, limit.denied, limit.exceeded].map(grouped);
         rows.push([limit.name.clone(), limit.mode.to_owned(), applied, denied, exceeded]);
     }
-    table(&rows, 2)
+    table(&rows, 2, page);
 }
 
-fn keys(keys: &[KeyReport]) -> String {
+fn keys(keys: &[KeyReport], page: &mut Page) {
     let mut rows = vec![["DENIED MOST", "LIMIT", "DENIED"].map(str::to_owned)];
     for key in keys.iter().take(KEYS) {
-        rows.push([plain(&key_text(key)), key.limit.clone(), count_text(key)]);
+        rows.push([key_text(key), key.limit.clone(), count_text(key)]);
     }
-    if keys.is_empty() { String::new() } else { table(&rows, 2) }
+    if !keys.is_empty() {
+        table(&rows, 2, page);
+    }
 }
 
 /// Rows in columns, those from `right` on to the right, below an empty line.
-fn table<const N: usize>(rows: &[[String; N]], right: usize) -> String {
+fn table<const N: usize>(rows: &[[String; N]], right: usize, page: &mut Page) {
+    let rows: Vec<[_; N]> = rows.iter().map(|row| row.each_ref().map(|c| shown(c))).collect();
     let width = |column: usize| {
         rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut text = "\n".to_owned();
-    for row in rows {
+    page.end();
+    for row in &rows {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
             if column < right { format!("{cell:width$}") } else { format!("{cell:>width$}") }
         });
-        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        page.line(cells.collect::<Vec<_>>().join("  ").trim_end());
     }
-    text
 }
 
 /// One line each for all requests and for the denied ones.
-fn over_time(report: &Report) -> String {
+fn over_time(report: &Report, page: &mut Page) {
     let buckets = &report.over_time.buckets;
-    let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
-        return String::new();
-    };
+    let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else { return };
     let columns = COLUMNS.min(buckets.len());
     let mut sums = vec![(0, 0); columns];
     for (index, bucket) in buckets.iter().enumerate() {
@@ -182,23 +172,15 @@ fn over_time(report: &Report) -> String {
         sums.iter().map(|sum| bar(of(sum), most)).collect()
     };
     let (from, to) = (instant(&first.at), instant(&last.at));
-    format!(
-        "\nOVER TIME ({from} to {to} UTC)\nrequests  {}\ndenied    {}\n",
-        line(|sum| sum.0),
-        line(|sum| sum.1)
-    )
+    page.end().line(format_args!("OVER TIME ({from} to {to} UTC)"));
+    page.line(format_args!("requests  {}", line(|sum| sum.0)));
+    page.line(format_args!("denied    {}", line(|sum| sum.1)));
 }
 
 fn bar(count: u64, most: u64) -> char {
     let height = (u128::from(count) * BARS.len() as u128).div_ceil(u128::from(most.max(1)));
     let place = usize::try_from(height).unwrap_or_default().checked_sub(1);
     place.and_then(|place| BARS.get(place)).copied().unwrap_or(' ')
-}
-
-/// The text without control characters, which a terminal would obey.
-#[must_use]
-pub(crate) fn plain(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
 }
 
 #[cfg(test)]

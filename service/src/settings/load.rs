@@ -158,8 +158,7 @@ impl fmt::Display for SettingsProblem {
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
-        f.write_str(&self.message)?;
-        self.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))
+        f.write_str(&self.message)
     }
 }
 
@@ -170,6 +169,7 @@ impl fmt::Display for SettingsError {
                 f.write_str("\n")?;
             }
             problem.fmt(f)?;
+            problem.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))?;
         }
         Ok(())
     }

@@ -75,9 +75,8 @@ impl Client {
 }
 
 fn question(headers: &str, body: &str) -> String {
-    format!(
-        "POST /v1/check HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n{headers}\r\n{body}"
-    )
+    let kind = "content-type: application/json\r\n";
+    format!("POST /v1/check HTTP/1.1\r\nhost: a\r\n{kind}{headers}\r\n{body}")
 }
 
 async fn hundred(server: &TestServer) -> Vec<Client> {

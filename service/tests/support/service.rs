@@ -59,6 +59,11 @@ impl Service {
         self.process.output()
     }
 
+    /// Everything that it printed so far.
+    pub(crate) fn everything(&self) -> String {
+        self.process.printed()
+    }
+
     /// Asks `POST /v1/check`; `headers` are whole lines.
     pub(crate) fn check(&self, body: &str, headers: &str) -> serde_json::Value {
         self.post("/v1/check", body, headers)

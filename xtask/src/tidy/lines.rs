@@ -12,6 +12,12 @@ const VENDORED: &str = "proto/vendor/";
 const PROMISES: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 const IGNORED_TEST: &str = concat!("#[ign", "ore");
 const ALLOWED_LINT: &str = concat!("#[al", "low(");
+/// What prints: one file escapes what a terminal would obey, and no other prints.
+const PRINTS: [&str; 6] =
+    ["print!(", "println!(", "eprint!(", "eprintln!(", "io::stdout", "io::stderr"];
+const PRINTER: &str = "service/src/output.rs";
+/// The crates whose words a terminal shows.
+const PRINTED: [&str; 3] = ["service/src/", "limits/src/", "proto/src/"];
 
 /// What a file is, as far as these rules are concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,6 +100,13 @@ pub(super) fn check(file: &str, text: &str) -> Vec<Finding> {
             add(number, format!("{columns} columns: wrap it, {MAX_COLUMNS} is the most"));
         }
         check_words(kind, line).into_iter().for_each(|advice| add(number, advice));
+    }
+    if file != PRINTER && PRINTED.iter().any(|folder| file.starts_with(folder)) {
+        // What stands in a crate's own tests comes after its code.
+        let code = text.lines().take_while(|line| *line != "#[cfg(test)]").enumerate();
+        for (index, _) in code.filter(|(_, line)| PRINTS.iter().any(|word| line.contains(word))) {
+            add(index + 1, format!("print through {PRINTER}: it escapes what terminals obey"));
+        }
     }
     findings
 }
@@ -201,5 +214,14 @@ mod tests {
         lines.sort_unstable();
         assert_eq!(lines, [2, 3, 4]);
         assert_eq!(found("src/a/mod.rs", "//! Purpose.\n"), [(1, "rename it to".to_owned())]);
+    }
+
+    #[test]
+    fn one_file_prints() {
+        let text = "//! Purpose.\nprintln!(\"x\");\nio::stderr()\n#[cfg(test)]\nprintln!(\"x\");\n";
+        let advice = "print throug".to_owned();
+        assert_eq!(found("service/src/a.rs", text), [(2, advice.clone()), (3, advice)]);
+        assert_eq!(found(PRINTER, text), []);
+        assert_eq!(found("loadtest/src/a.rs", text), []);
     }
 }

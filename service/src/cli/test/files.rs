@@ -99,7 +99,7 @@ fn missing(folder: &Path, limits: &LimitsPath, file: &str) -> Option<Problem> {
     Some(Problem {
         severity: Severity::Error,
         code: code::UNREADABLE,
-        message: format!("{what} `{}`", limits.path.escape_debug()),
+        message: format!("{what} `{}`", limits.path),
         file: file.to_owned(),
         line: limits.line,
         column: limits.column,

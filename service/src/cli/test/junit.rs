@@ -49,7 +49,7 @@ fn case(writer: &mut Writer<Vec<u8>>, outcome: &Outcome) -> io::Result<()> {
         return element.write_empty().map(drop);
     };
     let message = format!("expected {}, got {}", failure.expected, failure.got);
-    let text = format!("{}\n\n{}", told(failure), failure.explanation);
+    let text = format!("{}\n\n{}", told(failure).join("\n"), failure.explanation);
     let inner = |writer: &mut Writer<Vec<u8>>| {
         let element =
             writer.create_element("failure").with_attribute(("message", &*clean(&message)));

@@ -1,13 +1,12 @@
 //! What the cases showed: for people, and for programs.
 
-use std::fmt;
-
-use serde_json::json;
+use serde_json::{Value, json};
 use sluicegate_limits::cases::Failure;
 use sluicegate_limits::policy::{Place, Problem};
 
 use super::coverage::Coverage;
 use crate::cli::check;
+use crate::output::Page;
 
 /// What became of one case.
 pub(super) struct Outcome {
@@ -33,8 +32,41 @@ impl Report {
         self.outcomes.chunk_by(|one, next| one.place.file == next.place.file)
     }
 
+    /// The page for people.
+    pub(super) fn fill(&self, page: &mut Page) {
+        for outcomes in self.files() {
+            let failures =
+                || outcomes.iter().filter_map(|one| Some((one, one.failure.as_deref()?)));
+            let file = outcomes.first().map_or("", |outcome| &outcome.place.file);
+            let failed = failures().count();
+            let word = if failed == 0 { "ok" } else { "FAILED" };
+            let (passed, all) = (outcomes.len() - failed, outcomes.len());
+            page.line(format_args!("{word:6}  {file}: {passed} of {all} cases"));
+            for (outcome, failure) in failures() {
+                page.end().line(format_args!("FAILED  {}", outcome.name));
+                page.lines(told(failure)).end();
+                for line in failure.explanation.lines() {
+                    page.line(format!("  {line}").trim_end());
+                }
+                page.end();
+            }
+        }
+        let failed = self.failed();
+        let (tested, total) = (self.coverage.tested(), self.coverage.total());
+        let width = self.coverage.untested().map(|(name, ..)| name.len()).max().unwrap_or(0);
+        if width > 0 {
+            page.end().line("no case tests");
+        }
+        for (name, file, line) in self.coverage.untested() {
+            page.line(format_args!("  {name:width$}  {file}:{line}"));
+        }
+        let percent = (tested * 100).checked_div(total).unwrap_or(100);
+        page.end().line(format_args!("{tested} of {total} limits tested ({percent} %)"));
+        page.line(format_args!("{} passed, {failed} failed", self.outcomes.len() - failed));
+    }
+
     /// The JSON form; `problems` of files that could not be used, where nothing was run.
-    pub(super) fn json(&self, problems: &[Problem]) -> String {
+    pub(super) fn json(&self, problems: &[Problem]) -> Value {
         let case = |outcome: &Outcome| {
             let failure = outcome.failure.as_deref();
             json!({
@@ -50,7 +82,7 @@ impl Report {
             |(name, file, line)| json!({"name": name, "source": {"file": file, "line": line}}),
         );
         let failed = self.failed();
-        crate::cli::json(&json!({
+        json!({
             "passed": self.outcomes.len() - failed,
             "failed": failed,
             "cases": self.outcomes.iter().map(case).collect::<Vec<_>>(),
@@ -60,55 +92,18 @@ impl Report {
                 "untested": untested.collect::<Vec<_>>(),
             },
             "errors": problems.iter().map(check::entry).collect::<Vec<_>>(),
-        }))
+        })
     }
 }
 
 /// What a step expected and got, and where, in lines.
-pub(super) fn told(failure: &Failure) -> String {
+pub(super) fn told(failure: &Failure) -> [String; 3] {
     let Failure { place, step, time, times, at, expected, got, .. } = failure;
     let at = if at.is_empty() { String::new() } else { format!(", at {at}") };
     let times = if *times > 1 { format!(", time {time} of {times}") } else { String::new() };
-    format!(
-        "  --> {}:{}, step {step}{at}{times}\n  expected  {expected}\n  got       {got}",
-        place.file, place.line
-    )
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for outcomes in self.files() {
-            let failures =
-                || outcomes.iter().filter_map(|one| Some((one, one.failure.as_deref()?)));
-            let file = outcomes.first().map_or("", |outcome| &outcome.place.file);
-            let failed = failures().count();
-            let word = if failed == 0 { "ok" } else { "FAILED" };
-            writeln!(
-                f,
-                "{word:6}  {file}: {} of {} cases",
-                outcomes.len() - failed,
-                outcomes.len()
-            )?;
-            for (outcome, failure) in failures() {
-                writeln!(f, "\nFAILED  {}\n{}\n", outcome.name.escape_debug(), told(failure))?;
-                for line in failure.explanation.to_string().lines() {
-                    writeln!(f, "{}", format!("  {line}").trim_end())?;
-                }
-                writeln!(f)?;
-            }
-        }
-        let failed = self.failed();
-        let (tested, total) = (self.coverage.tested(), self.coverage.total());
-        let width = self.coverage.untested().map(|(name, ..)| name.len()).max().unwrap_or(0);
-        if width > 0 {
-            writeln!(f, "\nno case tests")?;
-        }
-        for (name, file, line) in self.coverage.untested() {
-            writeln!(f, "  {name:width$}  {file}:{line}")?;
-        }
-        writeln!(f)?;
-        let percent = (tested * 100).checked_div(total).unwrap_or(100);
-        writeln!(f, "{tested} of {total} limits tested ({percent} %)")?;
-        write!(f, "{} passed, {failed} failed", self.outcomes.len() - failed)
-    }
+    [
+        format!("  --> {}:{}, step {step}{at}{times}", place.file, place.line),
+        format!("  expected  {expected}"),
+        format!("  got       {got}"),
+    ]
 }
