@@ -17,7 +17,7 @@ keep() { # keep NAME: stores standard input as a file, whole or not at all
 [ -s "$folder/store-password" ] || random | keep store-password
 # The user may run the script of Sluicegate and what the script itself does, on its keys alone:
 # docs/store.md says what each command is for.
-commands="+evalsha +script|load +time +mget +set +msetex +del +hello +info +client|setinfo"
+commands="+evalsha +script|load +time +mget +set +msetex +del +info +client|setinfo"
 [ -s "$folder/users.acl" ] || keep users.acl <<ACL
 user default off
 user gate on >$(cat "$folder/store-password") ~sg* resetchannels -@all $commands

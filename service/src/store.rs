@@ -107,8 +107,10 @@ impl StoreError {
 impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Timeout => f.write_str("the store gave no answer in time"),
-            Self::Unavailable(why) => write!(f, "the store cannot be reached: {why}"),
+            Self::Timeout => {
+                f.write_str("no connection, or no answer to EVALSHA, within store.timeout_ms")
+            }
+            Self::Unavailable(why) => write!(f, "the store cannot be used: {why}"),
             Self::Breaker => f.write_str("the store is left alone after failures in a row"),
             Self::Refused(why) => write!(f, "the store refused the call: {why}"),
             Self::BadState { .. } => f.write_str("a stored counter cannot be read"),
