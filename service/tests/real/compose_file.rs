@@ -16,6 +16,8 @@ pub(crate) struct Service {
     pub(crate) environment: BTreeMap<String, String>,
     /// From the file of the repository to the path in the container.
     pub(crate) mounts: Vec<(PathBuf, String)>,
+    /// From the name of a volume to the path in the container.
+    pub(crate) volumes: BTreeMap<String, String>,
 }
 
 /// Every service, in no order that matters.
@@ -36,12 +38,15 @@ fn read(name: String, service: &Value) -> Service {
     let environment = service["environment"].as_object().cloned().unwrap_or_default();
     let environment = environment.iter().map(|(name, value)| (name.clone(), text(value))).collect();
     let volumes = words(&service["volumes"]).unwrap_or_default();
-    let mounts = volumes.iter().filter_map(|volume| {
-        let mut parts = volume.split(':');
-        let (from, to) = (parts.next()?, parts.next()?);
-        from.starts_with('.').then(|| (repository(from), to.to_owned()))
-    });
-    Service { name, command: command.unwrap(), environment, mounts: mounts.collect() }
+    let parts = |volume: &String| {
+        let mut parts = volume.split(':').map(str::to_owned);
+        (parts.next().unwrap(), parts.next().unwrap())
+    };
+    let (files, named): (Vec<_>, Vec<_>) =
+        volumes.iter().map(parts).partition(|(from, _)| from.starts_with('.'));
+    let mounts = files.into_iter().map(|(from, to)| (repository(&from), to)).collect();
+    let volumes = named.into_iter().collect();
+    Service { name, command: command.unwrap(), environment, mounts, volumes }
 }
 
 fn text(value: &Value) -> String {
@@ -49,8 +54,11 @@ fn text(value: &Value) -> String {
 }
 
 impl Service {
-    /// Copies what the service mounts to the same paths below `folder`.
+    /// Copies what the service mounts to the same paths below `folder`; volumes are folders there.
     pub(crate) fn lay_out(&self, folder: &Path) {
+        for to in self.volumes.values() {
+            std::fs::create_dir_all(below(folder, to)).unwrap();
+        }
         for (from, to) in &self.mounts {
             let to = below(folder, to);
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -78,6 +86,7 @@ pub(crate) fn service(name: &str) -> Service {
     services().into_iter().find(|s| s.name == name).unwrap_or_else(|| panic!("no service {name}"))
 }
 
-fn below(folder: &Path, path: &str) -> PathBuf {
+/// A path of a container, below `folder`.
+pub(crate) fn below(folder: &Path, path: &str) -> PathBuf {
     folder.join(path.trim_start_matches('/'))
 }
