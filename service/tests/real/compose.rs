@@ -1,5 +1,5 @@
-//! Reads docker-compose.yml: what it mounts exists, containers are bounded and see their own secrets
-//! alone, the gateway alone is trusted, and every command line is accepted.
+//! Reads docker-compose.yml: what it mounts exists, containers are bounded and see their own
+//! secrets alone, the gateway alone is trusted, and every command line is accepted.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
