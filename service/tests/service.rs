@@ -362,7 +362,12 @@ fn sigterm_says_so_at_once_and_a_second_one_hurries() {
 
 #[test]
 fn sigterm_takes_no_answer_from_a_request() {
-    let at_once = [("SLUICEGATE__DRAIN__DELAY_MS", "0")];
+    // The others are bounds for a machine that is busy.
+    let at_once = [
+        ("SLUICEGATE__DRAIN__DELAY_MS", "0"),
+        ("SLUICEGATE__DRAIN__TIMEOUT_MS", "60000"),
+        ("SLUICEGATE__LISTENERS__HTTP__HANDSHAKE_TIMEOUT_MS", "60000"),
+    ];
     let mut service = Service::start(&["--limits", &quickstart()], &at_once);
     let mut connections: Vec<_> = (0..100).map(|_| service.connect()).collect();
     // Half of them have been used.

@@ -21,6 +21,9 @@ use crate::clock;
 use crate::lifecycle::Phase;
 use crate::settings::Listener;
 
+/// How long a whole request may take to be answered and its caller to read that: longer than any
+/// decision, and than the drain.
+const ANSWER_AT_MOST: Duration = Duration::from_secs(30);
 /// How a line about the length of a body begins, from the end of the line before.
 const LENGTH_LINE: &[u8] = b"\ncontent-length";
 
@@ -86,7 +89,9 @@ pub(super) struct Said<B> {
 impl Dialogue {
     pub(super) fn new(bounds: &Listener, idle: Duration, phase: watch::Receiver<Phase>) -> Self {
         let since = clock::instant();
-        let (head, answer) = (bounds.handshake_timeout, bounds.max_connection_age);
+        let head = bounds.handshake_timeout;
+        // Its body has the time of a head.
+        let answer = head + ANSWER_AT_MOST;
         Self(Arc::new(Shared {
             now: Mutex::new(Now { step: Step::Head, since, lengths: Lengths::default() }),
             times: Times { head, idle, answer },

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sluicegate::lifecycle::Phase;
+use sluicegate::settings::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -85,12 +86,18 @@ async fn hundred(server: &TestServer) -> Vec<Client> {
 
 /// A hundred connections that were used.
 async fn asked(server: &TestServer) -> Vec<Client> {
-    let one = || async {
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
         let mut client = Client::connect(server.http).await;
         assert!(client.ask().await.head.starts_with("HTTP/1.1 200 "));
-        client
-    };
-    join_all((0..CONNECTIONS).map(|_| one())).await
+        clients.push(client);
+    }
+    clients
+}
+
+/// A head may take as long as a busy machine needs for all connections of a test.
+fn patient(settings: &mut Settings) {
+    settings.listeners.http.handshake_timeout = PATIENCE;
 }
 
 /// Waits for as long as the server waits for a head that does not come.
@@ -102,14 +109,12 @@ async fn for_as_long_as_a_head(server: &TestServer) {
 #[tokio::test]
 async fn idle_connections_are_kept_for_longer_than_a_head_may_take() {
     let server = TestServer::start(LIMITS, |settings| {
-        settings.listeners.http.handshake_timeout = Duration::from_secs(1);
+        settings.listeners.http.handshake_timeout = Duration::from_secs(2);
     });
     let mut clients = asked(&server).await;
-    for _ in 0..2 {
-        for_as_long_as_a_head(&server).await;
-        for answer in join_all(clients.iter_mut().map(Client::ask)).await {
-            assert!(answer.head.starts_with("HTTP/1.1 200 ") && !answer.is_last());
-        }
+    for_as_long_as_a_head(&server).await;
+    for answer in join_all(clients.iter_mut().map(Client::ask)).await {
+        assert!(answer.head.starts_with("HTTP/1.1 200 ") && !answer.is_last());
     }
     // A head that begins on such a connection has the time of a head, not that of silence.
     let slow = clients.first_mut().unwrap();
@@ -130,6 +135,7 @@ async fn a_connection_that_is_idle_for_too_long_is_closed() {
 #[tokio::test]
 async fn a_connection_says_that_it_is_old_before_it_ends() {
     let server = TestServer::start(LIMITS, |settings| {
+        patient(settings);
         settings.listeners.http.max_connection_age = SHORT;
     });
     // Every question has an answer, up to the one that says to go.
@@ -145,7 +151,7 @@ async fn a_connection_says_that_it_is_old_before_it_ends() {
 
 #[tokio::test]
 async fn a_drain_answers_every_request_and_says_that_it_is_the_last() {
-    let mut server = TestServer::start(LIMITS, |_| {});
+    let mut server = TestServer::start(LIMITS, patient);
     let told = async |client: &mut Client| {
         assert!(client.ask().await.is_last());
         assert_eq!(client.rest().await, "");
@@ -164,7 +170,7 @@ async fn a_drain_answers_every_request_and_says_that_it_is_the_last() {
 #[tokio::test]
 async fn connections_that_nobody_accepted_yet_are_answered_too() {
     for _ in 0..5 {
-        let server = TestServer::start(LIMITS, |_| {});
+        let server = TestServer::start(LIMITS, patient);
         let mut clients = hundred(&server).await;
         server.lifecycle.advance(Phase::Closing);
         for answer in join_all(clients.iter_mut().map(Client::ask)).await {
