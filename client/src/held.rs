@@ -50,7 +50,7 @@ struct Held {
 pub struct Settled {
     /// Whether it is settled, by this call or by one before.
     pub settled: bool,
-    /// Why not. After `store_unavailable` the same call may be made again.
+    /// Why not. After `store_unavailable` or `overloaded` the same call may be made again.
     pub reason: Option<Reason>,
     /// Tokens above what was reserved: they are booked all the same.
     pub overrun: Tokens,
@@ -65,7 +65,7 @@ pub struct Settled {
 pub struct Done {
     /// Whether it was.
     pub done: bool,
-    /// Why not. After `store_unavailable` the same call may be made again.
+    /// Why not. After `store_unavailable` or `overloaded` the same call may be made again.
     pub reason: Option<Reason>,
 }
 

@@ -161,9 +161,16 @@ impl Caller {
         Self {
             trusted: entry.is_some_and(Entry::is_trusted),
             overloaded: entry.is_some_and(Entry::is_overloaded),
-            deadline: text("grpc-timeout").and_then(deadline::of),
+            deadline: None,
             trace: text("traceparent").map(TraceParent::parse).unwrap_or_default(),
         }
+    }
+
+    /// A caller by gRPC, which says until when it waits.
+    fn of_grpc(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let timeout = headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
+        let deadline = timeout.and_then(deadline::of);
+        Self { deadline, ..Self::new(headers, extensions) }
     }
 
     /// Why the call is refused whatever it says, so that nothing of it needs to be read.

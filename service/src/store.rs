@@ -20,6 +20,9 @@ use valkey::ValkeyHandle;
 pub enum StoreError {
     /// No answer in time. The check may have been executed, so it is not sent again (G11).
     Timeout,
+    /// The caller's own deadline came before an answer. It says nothing about the store. The check
+    /// may have been executed.
+    Deadline,
     /// The store cannot be reached, or the connection broke; says how, without credentials. The
     /// check may have been executed.
     Unavailable(String),
@@ -33,7 +36,8 @@ pub enum StoreError {
         /// Which ask of the check.
         ask: usize,
     },
-    /// Too many checks wait already: nothing was sent.
+    /// Too many checks wait already, or it waited too long while the store answered others: nothing
+    /// was sent.
     Overloaded,
     /// The instant of the decision lies outside the edges of a charge: nothing was executed. The
     /// caller computes them anew, from [`Store::now`].
@@ -59,13 +63,20 @@ pub enum Store {
 }
 
 impl Store {
-    /// Decides one check, all or nothing, before `deadline`.
+    /// Decides one check, all or nothing, before the `deadline` of the caller, where it has one.
     ///
     /// # Errors
     /// [`StoreError`], which says whether the check may have been executed.
-    pub async fn decide(&self, check: Check, deadline: Instant) -> Result<StoreAnswer, StoreError> {
+    pub async fn decide(
+        &self,
+        check: Check,
+        deadline: Option<Instant>,
+    ) -> Result<StoreAnswer, StoreError> {
         match self {
             Self::Memory(memory) => {
+                if deadline.is_some_and(|deadline| deadline <= clock::instant()) {
+                    return Err(StoreError::Deadline);
+                }
                 let outcome = memory.decide_on(&check, clock::now);
                 let outcome = outcome.map_err(|_| StoreError::Stale)?;
                 Ok(StoreAnswer { outcome, generation: Timestamp::ZERO })
@@ -86,14 +97,23 @@ impl Store {
 
 impl StoreError {
     /// Every word that [`Self::kind`] answers.
-    pub(crate) const KINDS: [&str; 7] =
-        ["timeout", "unavailable", "breaker", "refused", "bad_state", "overloaded", "stale"];
+    pub(crate) const KINDS: [&str; 8] = [
+        "timeout",
+        "deadline",
+        "unavailable",
+        "breaker",
+        "refused",
+        "bad_state",
+        "overloaded",
+        "stale",
+    ];
 
     /// The word for metrics and logs.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
+            Self::Deadline => "deadline",
             Self::Unavailable(_) => "unavailable",
             Self::Breaker => "breaker",
             Self::Refused(_) => "refused",
@@ -110,6 +130,7 @@ impl std::fmt::Display for StoreError {
             Self::Timeout => {
                 f.write_str("no connection, or no answer to EVALSHA, within store.timeout_ms")
             }
+            Self::Deadline => f.write_str("the caller stopped waiting for the store"),
             Self::Unavailable(why) => write!(f, "the store cannot be used: {why}"),
             Self::Breaker => f.write_str("the store is left alone after failures in a row"),
             Self::Refused(why) => write!(f, "the store refused the call: {why}"),

@@ -65,7 +65,7 @@ impl Authorization for ExtAuthz {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
-        let caller = Caller::new(request.metadata().as_ref(), request.extensions());
+        let caller = Caller::of_grpc(request.metadata().as_ref(), request.extensions());
         let context = request.into_inner().attributes.unwrap_or_default();
         Ok(Response::new(self.decide(caller, &context).await))
     }

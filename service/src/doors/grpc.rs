@@ -171,7 +171,7 @@ impl Sluicegate for Native {
 impl Native {
     fn desk<T>(&self, request: &Request<T>) -> Desk<'_> {
         let (limiter, common) = (&self.limiter, &*self.common);
-        let caller = Caller::new(request.metadata().as_ref(), request.extensions());
+        let caller = Caller::of_grpc(request.metadata().as_ref(), request.extensions());
         Desk { limiter, common, caller, door: Door::Grpc }
     }
 

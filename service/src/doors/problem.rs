@@ -94,7 +94,7 @@ fn why(answer: Revealed<'_>, reason: Reason) -> String {
         (Reason::StoreUnavailable, _) => {
             format!("{limit} is closed while the counters are out of reach")
         }
-        (Reason::Overloaded, _) => "there is more to decide than can be decided now".to_owned(),
+        (Reason::Overloaded, _) => "there is more to decide than can be decided in time".to_owned(),
         (Reason::UntrustedCaller, _) => "the caller's address may not ask here".to_owned(),
         (Reason::NoLimitApplies, _) => "no limit applies to this request".to_owned(),
         (_, Some(Wait::Never)) => {

@@ -96,6 +96,9 @@ impl Limiter {
                     Some(part) if part.limit.is_some() => part.limit = None,
                     _ => return Err(Reason::StoreUnavailable),
                 },
+                Err(StoreError::Deadline | StoreError::Overloaded) => {
+                    return Err(Reason::Overloaded);
+                }
                 Err(_) => return Err(Reason::StoreUnavailable),
             }
         }

@@ -28,9 +28,6 @@ const HELD_MEANWHILE: Op =
 /// When a caller may try again a limit that stays closed while the store does not answer.
 const CLOSED_WAIT: Micros = Micros::SECOND;
 
-/// How long a caller waits who states no deadline; the store's own time-out is shorter.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// What became of the charges.
 pub(super) struct Spent {
     pub(super) verdict: Verdict,
@@ -114,6 +111,12 @@ impl Limiter {
                         Err(invalid) => return Spent::without_asking(Verdict::invalid(invalid)),
                     };
                 }
+                // That the caller has no time, or that there is too much to do, says nothing about
+                // the store: what limits say for a failure would let anyone choose it.
+                Err(Again::Failed(StoreError::Deadline | StoreError::Overloaded)) => {
+                    let store_time = way.store_time;
+                    return Spent { store_time, ..Spent::refused(Reason::Overloaded) };
+                }
                 Err(Again::Failed(StoreError::BadState { ask })) => {
                     way.leave_store(|index| index == ask);
                 }
@@ -155,7 +158,7 @@ impl Limiter {
         deadline: Option<Instant>,
     ) -> (Result<Outcome, StoreError>, Duration) {
         let began = clock::instant();
-        let answer = self.store.decide(check, deadline.unwrap_or(began + PATIENCE)).await;
+        let answer = self.store.decide(check, deadline).await;
         let took = clock::instant().saturating_duration_since(began);
         self.shared.metrics.store.asked(&answer, took);
         let outcome = answer.map(|StoreAnswer { outcome, generation }| {

@@ -64,6 +64,13 @@ impl Breaker {
         self.state() == BreakerState::Closed
     }
 
+    /// Whether the last call that was made was answered.
+    #[must_use]
+    pub(super) fn is_steady(&self) -> bool {
+        let state = self.state.lock();
+        state.now == BreakerState::Closed && state.failures == 0
+    }
+
     /// For metrics.
     #[must_use]
     pub(super) fn state(&self) -> BreakerState {
@@ -154,10 +161,14 @@ mod tests {
     #[test]
     fn opens_after_five_failures_in_a_row_and_closes_by_the_try() {
         let breaker = Arc::new(Breaker::default());
+        assert!(breaker.is_steady());
         assert!(breaker.failure(Rng::with_seed(1)).is_none());
+        assert!(breaker.is_closed() && !breaker.is_steady());
         breaker.success();
+        assert!(breaker.is_steady());
         let probing = opened(&breaker);
         assert_eq!((breaker.state(), breaker.openings()), (BreakerState::Open, 1));
+        assert!(!breaker.is_steady());
         assert!(breaker.failure(Rng::with_seed(1)).is_none(), "one try at a time");
         breaker.success();
         assert!(!breaker.is_closed(), "a late answer to an old call does not close it");

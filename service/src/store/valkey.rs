@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sluicegate_limits::decide::Check;
 use sluicegate_limits::time::Timestamp;
@@ -13,9 +13,11 @@ use tokio::time::timeout_at;
 mod batch;
 mod connection;
 pub mod packing;
+mod patience;
 mod store_clock;
 
 use batch::{Driver, Job, MOST_ASKS};
+use patience::{Patience, Turns};
 use store_clock::StoreClock;
 
 use super::breaker::{Breaker, BreakerState};
@@ -45,8 +47,6 @@ pub const SCRIPT: &str = concat!(
 
 /// Checks of one core that may wait; more are refused.
 const MOST_WAITING: usize = 4_096;
-/// What the caller needs after the store's answer, to answer in turn.
-const ANSWER_MARGIN: Duration = Duration::from_millis(2);
 
 /// One server, as all cores see it.
 #[derive(Debug)]
@@ -63,6 +63,7 @@ pub struct ValkeyNode {
 pub struct ValkeyHandle {
     node: Arc<ValkeyNode>,
     clock: Arc<StoreClock>,
+    turns: Arc<Turns>,
     queue: mpsc::Sender<Job>,
 }
 
@@ -110,8 +111,10 @@ impl ValkeyHandle {
     pub fn start(node: Arc<ValkeyNode>) -> Arc<Self> {
         let (queue, jobs) = mpsc::channel(MOST_WAITING);
         let clock = Arc::new(StoreClock::new(clock::instant()));
-        tokio::spawn(Driver::new(Arc::clone(&node), Arc::clone(&clock), jobs).run());
-        Arc::new(Self { node, clock, queue })
+        let turns = Arc::default();
+        let driver = Driver::new(Arc::clone(&node), Arc::clone(&clock), Arc::clone(&turns), jobs);
+        tokio::spawn(driver.run());
+        Arc::new(Self { node, clock, turns, queue })
     }
 
     /// The server that this leads to.
@@ -127,28 +130,29 @@ impl ValkeyHandle {
     pub(super) async fn decide(
         &self,
         check: Check,
-        deadline: Instant,
+        deadline: Option<Instant>,
     ) -> Result<StoreAnswer, StoreError> {
+        let now = clock::instant();
+        let patience = Patience::new(now, self.node.settings.timeout, deadline);
+        if patience.until <= now {
+            return Err(StoreError::Deadline);
+        }
         if !self.node.breaker.is_closed() {
             return Err(StoreError::Breaker);
         }
         if check.len() > MOST_ASKS {
             return Err(StoreError::Refused(format!("more than {MOST_ASKS} limits in one check")));
         }
-        let now = clock::instant();
-        let latest = deadline.checked_sub(ANSWER_MARGIN).unwrap_or(now);
-        let deadline = latest.min(now + self.node.settings.timeout);
-        if deadline <= now {
-            return Err(StoreError::Timeout);
-        }
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Job { check, deadline, answer }).map_err(|error| match error {
+        self.queue.try_send(Job { check, patience, answer }).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Overloaded,
             TrySendError::Closed(_) => gone(),
         })?;
-        match timeout_at(deadline.into(), answered).await {
+        let turn = self.turns.take();
+        match timeout_at(patience.until.into(), answered).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(gone())),
-            Err(_) => Err(StoreError::Timeout),
+            Err(_) if self.turns.has_come(turn) => Err(patience.ended()),
+            Err(_) => Err(patience.ended_waiting(self.node.breaker.is_steady())),
         }
     }
 }

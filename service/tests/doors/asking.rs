@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use http_body_util::Full;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost_types::value::Kind;
 use serde_json::Value as Json;
 use sluicegate_proto::ext_authz::attribute_context::{self, HttpRequest, Peer};
@@ -17,6 +18,7 @@ use sluicegate_proto::v1::attribute::Value;
 use sluicegate_proto::v1::retry_after::Wait;
 use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 use sluicegate_proto::v1::{self, Attribute};
+use tokio::net::TcpStream;
 
 use crate::http_client::{self, HttpAnswer};
 use crate::server::TestServer;
@@ -168,12 +170,38 @@ pub(crate) async fn send(address: SocketAddr, mut request: Request<Full<Bytes>>)
     http_client::send(address.ip(), address, request).await.unwrap()
 }
 
+/// The path of Envoy's question.
+pub(crate) const ENVOY_CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// Sends bytes as the message of a call, over a connection of its own, with a `grpc-timeout` that
+/// nobody here keeps to.
+pub(crate) async fn send_grpc(
+    address: SocketAddr,
+    path: &str,
+    timeout: Option<&str>,
+    message: &[u8],
+) -> Response<Incoming> {
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    let request = Request::post(format!("http://{address}{path}"));
+    let mut request = request.header("content-type", "application/grpc").header("te", "trailers");
+    if let Some(timeout) = timeout {
+        request = request.header("grpc-timeout", timeout);
+    }
+    sender.send_request(request.body(Full::new(Bytes::from(frame))).unwrap()).await.unwrap()
+}
+
 pub(crate) fn header<'a>(headers: &'a [HeaderValueOption], name: &str) -> Option<&'a str> {
     let mut values = headers.iter().filter_map(|option| option.header.as_ref());
     values.find(|header| header.key == name).map(|header| header.value.as_str())
 }
 
-fn of_native(response: v1::CheckResponse) -> Answer {
+pub(crate) fn of_native(response: v1::CheckResponse) -> Answer {
     let whole = format!("{response:?}");
     let retry = match response.retry_after.and_then(|retry| retry.wait) {
         None => Retry::Unsaid,
@@ -194,7 +222,7 @@ fn of_native(response: v1::CheckResponse) -> Answer {
     }
 }
 
-fn of_envoy(response: CheckResponse) -> Answer {
+pub(crate) fn of_envoy(response: CheckResponse) -> Answer {
     let whole = format!("{response:?}");
     let metadata = response.dynamic_metadata.unwrap().fields;
     let text = |name: &str| match metadata.get(name).and_then(|value| value.kind.as_ref()) {
@@ -232,7 +260,7 @@ fn of_envoy(response: CheckResponse) -> Answer {
     }
 }
 
-fn of_json(answer: HttpAnswer) -> Answer {
+pub(crate) fn of_json(answer: HttpAnswer) -> Answer {
     let whole = format!("{answer:?}");
     let body: Json = serde_json::from_str(&answer.body).unwrap();
     let text = |name: &str| body.get(name).and_then(Json::as_str).map(str::to_owned);

@@ -1,9 +1,8 @@
 //! What only the ext_authz door has.
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::StatusCode;
+use http_body_util::BodyExt;
 use prost::Message;
 use serde_json::{Value, json};
 use sluicegate::settings::HeaderStyle;
@@ -12,9 +11,8 @@ use sluicegate_proto::ext_authz::check_response::HttpResponse;
 use sluicegate_proto::ext_authz::core::HeaderValueOption;
 use sluicegate_proto::ext_authz::core::header_value_option::HeaderAppendAction;
 use sluicegate_proto::ext_authz::{DeniedHttpResponse, OkHttpResponse};
-use tokio::net::TcpStream;
 
-use crate::asking::{Question, header};
+use crate::asking::{ENVOY_CHECK, Question, header, send_grpc};
 use crate::server::TestServer;
 
 const LIMITS: &str = "
@@ -47,18 +45,7 @@ fn replace(headers: &[HeaderValueOption]) -> bool {
 
 /// Sends bytes as the message of a check, whatever they are.
 async fn ask_with(server: &TestServer, message: &[u8]) -> (StatusCode, Bytes, http::HeaderMap) {
-    let stream = TcpStream::connect(server.grpc).await.unwrap();
-    let io = TokioIo::new(stream);
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
-    tokio::spawn(connection);
-    let mut frame = vec![0];
-    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    frame.extend(message);
-    let uri = format!("http://{}/envoy.service.auth.v3.Authorization/Check", server.grpc);
-    let request = Request::post(uri).header("content-type", "application/grpc");
-    let request = request.header("te", "trailers").body(Full::new(Bytes::from(frame))).unwrap();
-    let response = sender.send_request(request).await.unwrap();
+    let response = send_grpc(server.grpc, ENVOY_CHECK, None, message).await;
     let status = response.status();
     let collected = response.into_body().collect().await.unwrap();
     let trailers = collected.trailers().cloned().unwrap_or_default();

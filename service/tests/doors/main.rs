@@ -17,6 +17,7 @@ mod asking;
 mod behaviours;
 mod bounds;
 mod classes;
+mod deadlines;
 mod descriptors;
 mod drain;
 mod envoy;

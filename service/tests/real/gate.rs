@@ -14,6 +14,7 @@ pub(crate) struct Gate {
     pub(crate) process: Process,
     /// Its gRPC door.
     pub(crate) grpc: SocketAddr,
+    http: SocketAddr,
 }
 
 impl Gate {
@@ -26,7 +27,7 @@ impl Gate {
         serve.env("SLUICEGATE__STORE__KEY_SECRET_FILE", store.secret_file("key-secret"));
         serve.env("SLUICEGATE__STORE__TIMEOUT_MS", timeout_ms.to_string());
         serve.env("SLUICEGATE__DRAIN__DELAY_MS", "0");
-        let gate = Self { process: Process::start("sluicegate", &mut serve), grpc };
+        let gate = Self { process: Process::start("sluicegate", &mut serve), grpc, http };
         until("ready replica", || async {
             let from = Ipv4Addr::LOCALHOST.into();
             let answer = call(from, http, "GET", "/readyz", &[]).await.ok()?;
@@ -34,6 +35,16 @@ impl Gate {
         })
         .await;
         gate
+    }
+
+    /// The sum of the metrics whose lines begin so.
+    pub(crate) async fn metric(&self, beginning: &str) -> f64 {
+        let scraped = call(Ipv4Addr::LOCALHOST.into(), self.http, "GET", "/metrics", &[]).await;
+        let text = scraped.unwrap().body;
+        let values = text.lines().filter(|line| line.starts_with(beginning));
+        let value =
+            |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+        values.filter_map(value).sum()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Tests of the real binary among the real servers that it is made for: Envoy and Valkey.
 //!
 //! `envoy` is the main job end to end, `dimensions` what a request can be limited by, `addresses`
-//! whose address it has behind a proxy, `replicas` two replicas on one store, `compose` the files
-//! of `deploy/`, `fuzz` messages that nobody should send. The other modules start the servers.
+//! whose address it has behind a proxy, `replicas` two replicas on one store, `deadlines` a gateway
+//! that waits shorter than they do, `compose` the files of `deploy/`, `fuzz` messages that nobody
+//! should send. The other modules start the servers.
 
 #![cfg(test)]
 
@@ -18,6 +19,7 @@ mod addresses;
 mod calls;
 mod compose;
 mod compose_file;
+mod deadlines;
 mod dimensions;
 mod envoy;
 mod front;

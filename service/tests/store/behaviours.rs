@@ -12,7 +12,7 @@ use sluicegate_limits::memory::Memory;
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
 use crate::valkey::ValkeyServer;
-use crate::world::{PATIENCE, ask, hourly, left, run, soon, store, take};
+use crate::world::{PATIENCE, ask, hourly, left, run, store, take};
 
 /// Runs the list on a store of its own.
 async fn list(store: &Store) {
@@ -42,7 +42,7 @@ fn valkey_behaves() {
 }
 
 async fn decide(store: &Store, check: impl Into<Check>) -> Outcome {
-    store.decide(check.into(), soon()).await.expect("the store answers").outcome
+    store.decide(check.into(), None).await.expect("the store answers").outcome
 }
 
 async fn a_limit_passes_what_it_says_and_no_more(store: &Store, counter: u8) {
@@ -139,7 +139,7 @@ async fn edges_of_another_time_are_stale(store: &Store, counter: u8) {
     let edges = [1, 2, 3].map(Timestamp::new);
     let old = Terms::AlignedWindow { limit: Tokens::new(5), edges };
     let check = vec![take(counter, 5), ask(counter + 1, old, Op::Take, 1)];
-    assert_eq!(store.decide(check.into(), soon()).await, Err(StoreError::Stale));
+    assert_eq!(store.decide(check.into(), None).await, Err(StoreError::Stale));
     assert_eq!(left(store, counter, 5).await, 5);
     let start = store.now().get() / Micros::DAY.get() * Micros::DAY.get();
     let day = |n| Timestamp::new(start + n * Micros::DAY.get());

@@ -20,7 +20,7 @@ use sluicegate_limits::policy::{Policy, SourceFile};
 use sluicegate_limits::time::Tokens;
 
 use crate::valkey::ValkeyServer;
-use crate::world::{PATIENCE, run, soon, store};
+use crate::world::{PATIENCE, run, store};
 
 /// What a limit of each algorithm says beside its `limit`.
 const ALGORITHMS: [&str; 5] = [
@@ -93,7 +93,7 @@ impl Caller<'_> {
         let cost = Some(Tokens::new(cost));
         let charges = policy.charges(&self.attributes, cost, &secret, store.now()).unwrap();
         let check = ask_all(&charges, intent);
-        let outcome = store.decide(check, soon()).await.expect("the store answers").outcome;
+        let outcome = store.decide(check, None).await.expect("the store answers").outcome;
         let replies = merge_all(&charges, outcome.replies);
         Answer { allowed: outcome.allowed, replies }
     }

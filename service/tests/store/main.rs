@@ -17,6 +17,7 @@ mod accuracy;
 mod alerts;
 mod behaviours;
 mod changes;
+mod deadlines;
 mod failures;
 mod fallback;
 mod held;

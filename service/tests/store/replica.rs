@@ -35,8 +35,12 @@ pub(crate) fn policy(limits: &str) -> Arc<Policy> {
 
 /// A request of the tenant acme.
 pub(crate) fn call(path: &str, method: Method) -> Call {
+    call_of("acme", path, method)
+}
+
+pub(crate) fn call_of(tenant: &str, path: &str, method: Method) -> Call {
     let mut attributes = AttributesBuilder::new();
-    for (name, value) in [("tenant_id", "acme"), ("method", "GET"), ("path", path)] {
+    for (name, value) in [("tenant_id", tenant), ("method", "GET"), ("path", path)] {
         attributes.set(name, value).unwrap();
     }
     Call {

@@ -13,7 +13,7 @@ use crate::logged::Logged;
 use crate::process::folder;
 use crate::replica::{end, hold, replica, reserve, seconds, settle, token};
 use crate::valkey::ValkeyServer;
-use crate::world::{PATIENCE, ask, command, direct, hourly, login, passes, run, soon, start};
+use crate::world::{PATIENCE, ask, command, direct, hourly, login, passes, run, start};
 
 const LIMITS: &str = "
 rate_limits:
@@ -49,7 +49,7 @@ async fn everything(server: &ValkeyServer, database: u16) -> Result<(), StoreErr
         assert!(answer?);
     }
     let reset = ask(1, hourly(100), Op::Reset, 0);
-    store.decide(vec![reset].into(), soon()).await?;
+    store.decide(vec![reset].into(), None).await?;
     the_limiter_as_well(store).await;
     Ok(())
 }

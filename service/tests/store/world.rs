@@ -76,7 +76,7 @@ pub(crate) async fn left(store: &Store, counter: u8, limit: u64) -> u64 {
 pub(crate) async fn answered(store: &Store, ask: Ask) -> StoreAnswer {
     let until = soon();
     loop {
-        match store.decide(vec![ask].into(), soon()).await {
+        match store.decide(vec![ask].into(), None).await {
             Ok(answer) => return answer,
             Err(error) => assert!(clock::instant() < until, "no answer: {error}"),
         }
@@ -102,7 +102,7 @@ pub(crate) async fn until<T>(
 
 /// Takes once and answers whether it passed.
 pub(crate) async fn passes(store: &Store, counter: u8, limit: u64) -> Result<bool, StoreError> {
-    let answer = store.decide(vec![take(counter, limit)].into(), soon()).await?;
+    let answer = store.decide(vec![take(counter, limit)].into(), None).await?;
     Ok(answer.outcome.allowed)
 }
 

@@ -1,28 +1,44 @@
-//! A TCP proxy that can lose one answer: it closes the connection after the server has executed.
+//! A proxy that loses answers, keeps them for a while, or is slow: the caller does not know that the
+//! server has executed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Forwards connections to one port until the test ends.
 pub(crate) struct Proxy {
     port: u16,
-    lose_next: Arc<AtomicBool>,
+    answers: Arc<Answers>,
+}
+
+/// What becomes of the answers of the server.
+#[derive(Default)]
+struct Answers {
+    fate: Mutex<Fate>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Fate {
+    lose_next: bool,
+    kept: bool,
+    /// How long the server takes for each, as it seems.
+    slow: Duration,
 }
 
 impl Proxy {
     pub(crate) fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("binds a port");
         let port = listener.local_addr().expect("has an address").port();
-        let lose_next = Arc::new(AtomicBool::new(false));
-        let lose = Arc::clone(&lose_next);
+        let answers = Arc::<Answers>::default();
+        let fates = Arc::clone(&answers);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                forward(client, server, &lose);
+                forward(client, server, &fates);
             }
         });
-        Self { port, lose_next }
+        Self { port, answers }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -31,16 +47,49 @@ impl Proxy {
 
     /// The next answer of the server is lost, and its connection with it.
     pub(crate) fn lose_next_answer(&self) {
-        self.lose_next.store(true, SeqCst);
+        self.answers.change(|fate| fate.lose_next = true);
+    }
+
+    /// Keeps every answer from now on.
+    pub(crate) fn keep_answers(&self) {
+        self.answers.change(|fate| fate.kept = true);
+    }
+
+    /// Hands over what was kept, and keeps nothing more.
+    pub(crate) fn let_answers_through(&self) {
+        self.answers.change(|fate| fate.kept = false);
+    }
+
+    /// Every answer takes so long from now on.
+    pub(crate) fn slow_down(&self, each: Duration) {
+        self.answers.change(|fate| fate.slow = each);
     }
 }
 
-fn forward(client: TcpStream, server: u16, lose: &Arc<AtomicBool>) {
+impl Answers {
+    fn change(&self, change: impl FnOnce(&mut Fate)) {
+        change(&mut self.fate.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    /// Waits until one more may go on; answers whether it is lost.
+    fn next_is_lost(&self) -> bool {
+        let fate = self.fate.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.changed.wait_while(fate, |fate| fate.kept);
+        let mut fate = kept.unwrap_or_else(PoisonError::into_inner);
+        let (slow, lost) = (fate.slow, std::mem::take(&mut fate.lose_next));
+        drop(fate);
+        std::thread::sleep(slow);
+        lost
+    }
+}
+
+fn forward(client: TcpStream, server: u16, answers: &Arc<Answers>) {
     let server = TcpStream::connect(("127.0.0.1", server)).expect("reaches the server");
     let (to_server, to_client) = (clone(&server), clone(&client));
-    let lose = Arc::clone(lose);
+    let answers = Arc::clone(answers);
     std::thread::spawn(move || copy(&client, to_server, || false));
-    std::thread::spawn(move || copy(&server, to_client, || lose.swap(false, SeqCst)));
+    std::thread::spawn(move || copy(&server, to_client, || answers.next_is_lost()));
 }
 
 fn clone(stream: &TcpStream) -> TcpStream {

@@ -16,6 +16,7 @@ use tokio::time::timeout_at;
 use super::ValkeyNode;
 use super::connection::{CallError, Connection};
 use super::packing::{Answer, Undecided, pack, unpack};
+use super::patience::{Patience, Turns};
 use super::store_clock::StoreClock;
 use crate::clock;
 use crate::store::breaker::Probing;
@@ -31,7 +32,7 @@ const MOST_UNANSWERED: u32 = 8;
 /// One check that waits for its answer.
 pub(super) struct Job {
     pub(super) check: Check,
-    pub(super) deadline: Instant,
+    pub(super) patience: Patience,
     pub(super) answer: oneshot::Sender<Result<StoreAnswer, StoreError>>,
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Job {
 pub(super) struct Driver {
     node: Arc<ValkeyNode>,
     clock: Arc<StoreClock>,
+    turns: Arc<Turns>,
     queue: mpsc::Receiver<Job>,
     /// Taken out of the queue, not yet sent.
     waiting: VecDeque<Job>,
@@ -61,10 +63,12 @@ impl Driver {
     pub(super) fn new(
         node: Arc<ValkeyNode>,
         clock: Arc<StoreClock>,
+        turns: Arc<Turns>,
         queue: mpsc::Receiver<Job>,
     ) -> Self {
         let waiting = VecDeque::with_capacity(MOST_CHECKS);
-        Self { node, clock, queue, waiting, connection: None, connecting: None, refused: false }
+        let (connection, connecting, refused) = (None, None, false);
+        Self { node, clock, turns, queue, waiting, connection, connecting, refused }
     }
 
     /// Runs until every handle is gone.
@@ -98,8 +102,15 @@ impl Driver {
                 self.waiting.push_front(job);
                 break;
             }
-            if job.deadline > now && !job.answer.is_closed() {
+            self.turns.advance(1);
+            if job.answer.is_closed() {
+                continue;
+            }
+            if job.patience.until > now {
                 batch.push(job);
+            } else {
+                let ended = job.patience.ended_waiting(self.node.breaker.is_steady());
+                let _ = job.answer.send(Err(ended));
             }
         }
         Some(batch)
@@ -107,10 +118,14 @@ impl Driver {
 
     /// Makes one call and answers its checks. Answers the duty to probe where its failure opened
     /// the breaker.
+    ///
+    /// The call has the store's whole time, also where nobody waits that long: only so it tells
+    /// whether the store answers.
     async fn serve(&mut self, batch: Vec<Job>) -> Option<Probing> {
-        let deadline = batch.iter().map(|job| job.deadline).max()?;
+        let latest = batch.iter().map(|job| job.patience.until).max()?;
+        let deadline = clock::instant() + self.node.settings.timeout;
         let checks: Vec<&Check> = batch.iter().map(|job| &job.check).collect();
-        let outcome = self.call(&checks, deadline).await;
+        let outcome = self.call(&checks, latest, deadline).await;
         self.node.count_batch(batch.len());
         match outcome {
             Ok(Answer::Decided { generation, checks, .. }) => {
@@ -125,7 +140,10 @@ impl Driver {
                 None
             }
             Ok(Answer::Late { .. }) => {
-                refuse(batch, &StoreError::Timeout);
+                for job in batch {
+                    let _ = job.answer.send(Err(job.patience.ended()));
+                }
+                self.node.breaker.success();
                 None
             }
             Err(error @ StoreError::Refused(_)) => {
@@ -157,29 +175,39 @@ impl Driver {
         }
     }
 
-    /// One call before `deadline`, connecting included.
-    async fn call(&mut self, checks: &[&Check], deadline: Instant) -> Result<Answer, StoreError> {
+    /// One call before `deadline`, connecting included, which decides nothing after `latest`, when
+    /// nobody waits for it any more.
+    async fn call(
+        &mut self,
+        checks: &[&Check],
+        latest: Instant,
+        deadline: Instant,
+    ) -> Result<Answer, StoreError> {
         let Ok(ready) = timeout_at(deadline.into(), self.connect()).await else {
             return Err(StoreError::Timeout);
         };
         ready.map_err(store_error)?;
-        let answer = self.exchange(checks, deadline).await?;
+        let answer = self.exchange(checks, latest, deadline).await?;
         let Answer::Late { .. } = answer else { return Ok(answer) };
         // Nothing was executed. If there is time left by our clock, the estimate of the store's
         // clock was wrong, and is right now.
-        if clock::instant() < deadline { self.exchange(checks, deadline).await } else { Ok(answer) }
+        if clock::instant() >= latest {
+            return Ok(answer);
+        }
+        self.exchange(checks, latest, deadline).await
     }
 
     async fn exchange(
         &mut self,
         checks: &[&Check],
+        latest: Instant,
         deadline: Instant,
     ) -> Result<Answer, StoreError> {
         let Some(open) = &mut self.connection else {
             return Err(StoreError::Unavailable("there is no connection".into()));
         };
         let packed = pack(checks.iter().copied(), open.connection.msetex());
-        let call = open.connection.call(&packed, self.clock.at(deadline));
+        let call = open.connection.call(&packed, self.clock.at(latest));
         match timeout_at(deadline.into(), call).await {
             Ok(Ok(bytes)) => {
                 open.unanswered = 0;
@@ -248,7 +276,7 @@ impl Driver {
             probing.begin();
             let deadline = clock::instant() + self.node.settings.timeout;
             // A refusal is an answer too.
-            if let Ok(_) | Err(StoreError::Refused(_)) = self.call(&[], deadline).await {
+            if let Ok(_) | Err(StoreError::Refused(_)) = self.call(&[], deadline, deadline).await {
                 probing.succeeded();
                 tracing::info!(store = %self.node.settings.url, "the store answers again");
                 return;
