@@ -186,14 +186,28 @@ impl Charge<'_> {
         let penalty = self.limit.penalty?;
         let terms =
             Terms::Penalty { after: penalty.after, within: penalty.within, block: penalty.block };
-        // Another family than the limit's counters, so that the two never share one when memory
-        // is full.
-        let (key, limit_id) = (self.penalty_key?, !self.limit.id);
+        let (key, limit_id) = (self.penalty_key?, penalty_family(self.limit));
         Some(Ask { key, limit_id, terms, tokens: Tokens::ONE, ..self.ask(op) })
     }
 }
 
+/// The family of the counters of a limit's penalty: another one than that of the limit's own, so
+/// that the two never share a counter when memory is full.
+const fn penalty_family(limit: &Limit) -> u64 {
+    !limit.id
+}
+
 impl Policy {
+    /// The families of counters that its limits have, by what their asks call `limit_id`: one for
+    /// each limit that counts, and one more for its penalty.
+    pub fn families(&self) -> impl Iterator<Item = u64> {
+        let counting = self.limits().iter().filter(|limit| limit.mode != Mode::Disabled);
+        counting.flat_map(|limit| {
+            let penalty = limit.penalty.map(|_| penalty_family(limit));
+            std::iter::once(limit.id).chain(penalty)
+        })
+    }
+
     /// What a request owes: one charge for each limit that is not disabled, whose `match` holds
     /// and whose key attributes are all present. `cost` is what the caller states, in tokens.
     ///

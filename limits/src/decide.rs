@@ -61,10 +61,21 @@ pub struct Check {
     ///   number of asks is refused.
     /// - The last of its holds ended [`SETTLE_GRACE`] ago or earlier: the check is refused.
     /// - Otherwise it is executed. Where it passes, the store remembers it until twice the grace
-    ///   after the later of now and the last end.
+    ///   after the later of now and the last end; but not where nothing was held and nothing is
+    ///   booked, which a repeat does not change.
     ///
     /// What is refused changes nothing, and every reply says *never* and nothing else.
-    pub once: Option<Key>,
+    pub once: Option<Once>,
+}
+
+/// What happens once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// The name of its record.
+    pub id: Key,
+    /// On whose account a store remembers it whose room for records is bounded. 0 is nobody's in
+    /// particular.
+    pub owner: u64,
 }
 
 /// What the store answers for one charge.
@@ -100,8 +111,8 @@ pub trait Counters {
 
     /// The place of the record of a reservation. `None` where there is no room for one, or where
     /// none are kept, as here: what would happen once is refused then.
-    fn record(&mut self, id: &Key) -> Option<&mut Option<Record>> {
-        let _ = id;
+    fn record(&mut self, once: &Once) -> Option<&mut Option<Record>> {
+        let _ = once;
         None
     }
 }
@@ -136,6 +147,12 @@ impl Reply {
     }
 }
 
+impl From<Key> for Once {
+    fn from(id: Key) -> Self {
+        Self { id, owner: 0 }
+    }
+}
+
 impl From<Vec<Ask>> for Check {
     fn from(asks: Vec<Ask>) -> Self {
         Self { asks, once: None }
@@ -167,8 +184,8 @@ impl Counters for Plain {
         self.counters.counter(ask)
     }
 
-    fn record(&mut self, id: &Key) -> Option<&mut Option<Record>> {
-        Some(self.records.entry(*id).or_default())
+    fn record(&mut self, once: &Once) -> Option<&mut Option<Record>> {
+        Some(self.records.entry(once.id).or_default())
     }
 }
 
@@ -193,7 +210,7 @@ pub fn decide(
 ) -> Result<Outcome, Stale> {
     match &check.once {
         None => decide_asks(counters, check, now),
-        Some(id) => once::decide_once(counters, check, id, now),
+        Some(once) => once::decide_once(counters, check, once, now),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod decide;
 pub mod alert;
 pub mod verdict;
 
+pub mod fair;
 pub mod memory;
 
 pub mod diff;

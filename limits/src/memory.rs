@@ -2,24 +2,27 @@
 //!
 //! Bounded: a key that finds no room shares an *overflow* counter with the keys of its limit
 //! whose hash falls in the same slot, and goes on sharing it until that counter is fresh again.
-//! So a flood of keys makes the flooded limit stricter and never lets more pass (G12).
+//! So a flood of keys makes the flooded limit stricter and never lets more pass (G12). `room` keeps
+//! the other limits out of it.
 
 mod locked;
+mod room;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::counter::{Counter, Rate, Terms};
-use crate::decide::{Ask, Check, Key, Outcome, Record, Stale, decide, decide_asks};
+use crate::decide::{Ask, Check, Key, Once, Outcome, Record, Stale, decide, decide_asks};
+use crate::fair::Fair;
 use crate::time::{Micros, Timestamp};
 use locked::{Locked, One};
+use room::Room;
 
 const SHARDS: usize = 64;
 /// Overflow counters of one limit.
@@ -29,12 +32,10 @@ const OVERFLOW_SLOTS: u64 = 1_024;
 pub struct Memory {
     shards: Box<[Mutex<Shard>]>,
     overflow: Mutex<Overflow>,
-    max_counters: usize,
-    counters: AtomicUsize,
-    /// Records of reservations, at most as many as counters.
-    records: AtomicUsize,
-    /// Live counters of each limit, by the hash of its name.
-    families: RwLock<HashMap<u64, Arc<AtomicU64>>>,
+    /// Locked last, and for a moment: no other lock is taken under it.
+    room: Mutex<Room>,
+    /// The room for records, by their owners. Locked as `room` is.
+    remembered: Mutex<Fair<u64>>,
     overflowed: AtomicU64,
     /// The length of `overflow`, so that a new key need not lock it while there is none. A key
     /// that used it sees it here, since both happen under the lock of the key's shard.
@@ -46,7 +47,7 @@ struct Shard {
     slots: Slots,
     /// What is remembered of reservations, by their names. An empty place is one that a check
     /// looked at and that goes when the check is decided.
-    records: Map<Option<Record>>,
+    records: Map<Remembered>,
 }
 
 type Slots = Map<Slot>;
@@ -55,8 +56,12 @@ type Map<T> = HashMap<u128, T, BuildHasherDefault<Uniform>>;
 
 struct Slot {
     counter: Counter,
-    /// How many counters of the same limit live.
-    family: Arc<AtomicU64>,
+    family: u64,
+}
+
+struct Remembered {
+    owner: u64,
+    record: Option<Record>,
 }
 
 /// An overflow counter.
@@ -79,6 +84,10 @@ impl Hasher for Uniform {
         }
     }
 
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
     fn write_u128(&mut self, key: u128) {
         self.0 = key as u64;
     }
@@ -90,19 +99,24 @@ impl Hasher for Uniform {
 
 impl Memory {
     /// Keeps at most `max_counters` counters, besides at most 1,024 overflow counters a limit, and
-    /// at most as many records of what happened once. What would need one more is refused.
+    /// at most as many records of what happened once, of which no owner keeps the others out. What
+    /// would need one more is refused.
     #[must_use]
     pub fn new(max_counters: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             overflow: Mutex::default(),
-            max_counters,
-            counters: AtomicUsize::new(0),
-            records: AtomicUsize::new(0),
-            families: RwLock::default(),
+            room: Mutex::new(Room::new(max_counters)),
+            remembered: Mutex::new(Fair::new(max_counters)),
             overflowed: AtomicU64::new(0),
             overflow_counters: AtomicUsize::new(0),
         }
+    }
+
+    /// Says which families of counters the policy has: half of the counters are theirs, in equal
+    /// parts, whatever keys the others have.
+    pub fn set_families(&self, families: impl IntoIterator<Item = u64>) {
+        self.room.lock().split(families);
     }
 
     /// Decides one check at `now`, all or nothing, atomically over all its counters.
@@ -145,10 +159,10 @@ impl Memory {
             }
             Err(Stale) => check.iter().for_each(|ask| self.forget_empty(&mut locked, ask)),
         }
-        if let Some(id) = check.once {
+        if let Some(once) = check.once {
             // A repeat tells of counters that it did not look at.
             check.iter().for_each(|ask| self.forget_empty(&mut locked, ask));
-            self.forget_empty_record(&mut locked, id);
+            self.forget_empty_record(&mut locked, once);
         }
         decided
     }
@@ -176,19 +190,23 @@ impl Memory {
         let mut dropped = 0;
         for shard in &self.shards {
             let mut shard = shard.lock();
-            let records = shard.records.len();
-            shard.records.retain(|_, r| r.as_ref().is_some_and(|record| record.expires() > now));
-            self.records.fetch_sub(records - shard.records.len(), Relaxed);
-            shard.slots.retain(|_, slot| {
-                let keep = slot.counter.fresh_at() > now;
-                if !keep {
-                    slot.family.fetch_sub(1, Relaxed);
-                    dropped += 1;
-                }
-                keep
-            });
+            let counts =
+                |kept: &Remembered| kept.record.as_ref().is_some_and(|r| r.expires() > now);
+            let past: Vec<u64> = shard
+                .records
+                .extract_if(|_, kept| !counts(kept))
+                .map(|(_, kept)| kept.owner)
+                .collect();
+            let fresh: Vec<u64> = shard
+                .slots
+                .extract_if(|_, slot| slot.counter.fresh_at() <= now)
+                .map(|(_, slot)| slot.family)
+                .collect();
+            dropped += fresh.len();
+            // Still under the lock of the shard, so that no key is gone whose place is not free.
+            self.remembered.lock().give_back_all(past);
+            self.room.lock().give_back_all(fresh);
         }
-        self.counters.fetch_sub(dropped, Relaxed);
         let mut overflow = self.overflow.lock();
         overflow.retain(|_, slot| slot.counter.fresh_at() > now);
         self.overflow_counters.store(overflow.len(), Relaxed);
@@ -198,7 +216,7 @@ impl Memory {
     /// How many counters live, overflow counters not included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.counters.load(Relaxed)
+        self.room.lock().taken()
     }
 
     /// Whether no counter lives.
@@ -215,7 +233,7 @@ impl Memory {
 
     /// Locks the shards of all asks and of the record, always in the same order.
     fn lock(&self, check: &Check) -> Locked<'_> {
-        let keys = check.iter().map(|ask| ask.key).chain(check.once);
+        let keys = check.iter().map(|ask| ask.key).chain(check.once.map(|once| once.id));
         let mut numbers: SmallVec<[usize; 4]> = keys.map(shard_of).collect();
         numbers.sort_unstable();
         numbers.dedup();
@@ -225,8 +243,7 @@ impl Memory {
             overflow: None,
             shared: Vec::new(),
             spare: Counter::default(),
-            records: &self.records,
-            max_records: self.max_counters,
+            remembered: &self.remembered,
         }
     }
 
@@ -245,13 +262,13 @@ impl Memory {
             if known {
                 continue;
             }
-            let family = self.family(ask.limit_id);
-            let shared = overflow_key(ask);
-            if !self.in_use(locked, shared, &clock) && self.reserve(&family, ask.max_keys) {
+            let (family, shared) = (ask.limit_id, overflow_key(ask));
+            let own =
+                !self.in_use(locked, shared, &clock) && self.room.lock().take(family, ask.max_keys);
+            if own {
                 if let Some(shard) = locked.shard(ask.key) {
-                    shard
-                        .slots
-                        .insert(number(ask.key), Slot { counter: Counter::default(), family });
+                    let slot = Slot { counter: Counter::default(), family };
+                    shard.slots.insert(number(ask.key), slot);
                 }
                 continue;
             }
@@ -281,27 +298,6 @@ impl Memory {
         overflow.get(&number(shared)).is_some_and(|slot| slot.counter.fresh_at() > clock())
     }
 
-    /// Takes a place for one more counter, where there is one.
-    fn reserve(&self, family: &AtomicU64, max_keys: u64) -> bool {
-        if self.counters.fetch_add(1, Relaxed) >= self.max_counters {
-            self.counters.fetch_sub(1, Relaxed);
-            return false;
-        }
-        if family.fetch_add(1, Relaxed) >= max_keys {
-            family.fetch_sub(1, Relaxed);
-            self.counters.fetch_sub(1, Relaxed);
-            return false;
-        }
-        true
-    }
-
-    fn family(&self, limit_id: u64) -> Arc<AtomicU64> {
-        if let Some(family) = self.families.read().get(&limit_id) {
-            return Arc::clone(family);
-        }
-        Arc::clone(self.families.write().entry(limit_id).or_default())
-    }
-
     fn forget_empty(&self, locked: &mut Locked<'_>, ask: &Ask) {
         let Some(shard) = locked.shard(ask.key) else { return };
         let empty = shard.slots.get(&number(ask.key)).is_some_and(|slot| slot.counter.is_empty());
@@ -312,16 +308,16 @@ impl Memory {
 
     fn forget(&self, shard: &mut Shard, ask: &Ask) {
         if let Some(slot) = shard.slots.remove(&number(ask.key)) {
-            slot.family.fetch_sub(1, Relaxed);
-            self.counters.fetch_sub(1, Relaxed);
+            self.room.lock().give_back(slot.family);
         }
     }
 
-    fn forget_empty_record(&self, locked: &mut Locked<'_>, id: Key) {
-        let Some(shard) = locked.shard(id) else { return };
-        if shard.records.get(&number(id)).is_some_and(Option::is_none) {
-            shard.records.remove(&number(id));
-            self.records.fetch_sub(1, Relaxed);
+    fn forget_empty_record(&self, locked: &mut Locked<'_>, once: Once) {
+        let (Some(shard), id) = (locked.shard(once.id), number(once.id)) else { return };
+        if shard.records.get(&id).is_some_and(|kept| kept.record.is_none())
+            && let Some(kept) = shard.records.remove(&id)
+        {
+            self.remembered.lock().give_back(&kept.owner);
         }
     }
 }

@@ -74,10 +74,12 @@ impl<'p> Trial<'p> {
     /// A trial that keeps at most so many counters, besides 1,024 shared ones for each limit.
     #[must_use]
     pub fn bounded(policy: &'p Policy, max_counters: usize) -> Self {
+        let store = Memory::new(max_counters);
+        store.set_families(policy.families());
         Self {
             policy,
             secret: KeySecret::offline(),
-            store: Memory::new(max_counters),
+            store,
             max_counters,
             now: Timestamp::ZERO,
             held: 0,
@@ -153,7 +155,7 @@ impl<'p> Trial<'p> {
     ) -> Result<Option<Verdict>, TimeWentBack> {
         self.come_to(at)?;
         let (charges, asks) = held.asks(ending, at);
-        let outcome = self.store.decide(&Check { asks, once: Some(held.id) }, at);
+        let outcome = self.store.decide(&Check { asks, once: Some(held.id.into()) }, at);
         let outcome = outcome.ok().filter(|outcome| outcome.allowed);
         Ok(outcome.map(|outcome| Verdict::of(&charges, &outcome.replies)))
     }

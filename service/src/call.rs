@@ -102,7 +102,17 @@ pub struct Grant {
     pub overrun: Tokens,
 }
 
+/// Attributes that tell on whose account a request is, the nearest first.
+const OWNERS: [&str; 4] = ["tenant_id", "client_id", "user_id", "ip_address"];
+
 impl Call {
+    /// On whose account it is, where something that all share is divided: its tenant, or else who
+    /// is known of it, as the attribute and its value.
+    #[must_use]
+    pub fn owner(&self) -> Option<(&'static str, &str)> {
+        OWNERS.iter().find_map(|name| Some((*name, self.attributes.get(name)?)))
+    }
+
     /// Where it comes from.
     #[must_use]
     pub fn traffic_class(&self) -> Option<TrafficClass> {

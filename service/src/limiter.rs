@@ -24,7 +24,7 @@ use crate::reservation::{MAX_HELD, Seal};
 use crate::settings::{ClassRules, Replicas, Secret, Settings, TrafficClasses, Unmatched};
 use crate::store::Store;
 use backing::{Losses, Seen};
-use spend::Spent;
+use spend::{Spent, Wish};
 
 /// The most requests that one replica decides at the same time; further ones are `overloaded`.
 const MAX_IN_FLIGHT: usize = 16_384;
@@ -103,6 +103,7 @@ impl Shared {
         recorder: Recorder,
         random: Random,
     ) -> Arc<Self> {
+        local.set_families(policy.families());
         Arc::new(Self {
             policy: ArcSwap::new(policy),
             secrets,
@@ -119,6 +120,7 @@ impl Shared {
 
     /// Puts another policy in force; requests under way end on the one they began with (G1).
     pub fn set_policy(&self, policy: Arc<Policy>) {
+        self.local.set_families(policy.families());
         self.policy.store(policy);
     }
 }
@@ -187,7 +189,9 @@ impl Limiter {
             return Spent::refused(Reason::NoLimitApplies);
         }
         let otherwise = self.class_rules(call).on_store_failure;
-        self.spend(owed, now, charges, intent, otherwise, call.deadline).await
+        let (deadline, owner) = (call.deadline, call.owner());
+        let wish = Wish { intent, otherwise, deadline, owner };
+        self.spend(owed, now, charges, wish).await
     }
 
     /// Gives the answer its id, and leaves behind what its method does.

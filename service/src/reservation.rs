@@ -27,6 +27,7 @@ pub const MAX_TOKEN_CHARS: usize = 4_096;
 /// Keep these uses of the secret apart from every other one.
 const LABEL: &str = "sluicegate reservation token v1";
 const CIPHER_LABEL: &str = "sluicegate reservation cipher v1";
+const OWNER_LABEL: &str = "sluicegate reservation owner v1";
 const VERSION: u8 = 1;
 /// The version and the id, which are not enciphered.
 const CLEAR_BYTES: usize = 17;
@@ -50,6 +51,8 @@ pub struct Reservation {
     pub process: u64,
     /// When it was granted, on the store's clock.
     pub granted: Timestamp,
+    /// On whose account the store remembers its end; see [`Seal::owner`].
+    pub owner: u64,
     /// What is held of each counter, at most [`MAX_HELD`].
     pub held: Vec<Held>,
 }
@@ -88,6 +91,7 @@ pub struct OwnNumbers {
 pub struct Seal {
     mac: SipHasher24,
     cipher: SipHasher24,
+    owner: SipHasher24,
 }
 
 /// A token was refused.
@@ -103,8 +107,20 @@ impl Seal {
     /// All replicas that share the secret know each other's tokens.
     #[must_use]
     pub fn new(secret: &Secret) -> Self {
-        let [mac, cipher] = [LABEL, CIPHER_LABEL].map(|label| derive(label, secret.expose()));
-        Self { mac, cipher }
+        let labels = [LABEL, CIPHER_LABEL, OWNER_LABEL];
+        let [mac, cipher, owner] = labels.map(|label| derive(label, secret.expose()));
+        Self { mac, cipher, owner }
+    }
+
+    /// The number of an owner, by the name and the value of the attribute that tells who it is.
+    #[must_use]
+    pub fn owner(&self, name: &str, value: &str) -> u64 {
+        let mut hasher = self.owner;
+        hasher.write(name.as_bytes());
+        // No name has such a byte in it.
+        hasher.write(b"\0");
+        hasher.write(value.as_bytes());
+        hasher.finish128().as_u128() as u64
     }
 
     /// The token of a reservation; of more than [`MAX_HELD`] counters it keeps the first.
@@ -175,6 +191,7 @@ impl Reservation {
         bytes.extend(self.id);
         bytes.extend(self.process.to_le_bytes());
         bytes.extend(self.granted.get().to_le_bytes());
+        bytes.extend(self.owner.to_le_bytes());
         for held in self.held.iter().take(MAX_HELD) {
             held.encode(&mut bytes);
         }
@@ -187,12 +204,12 @@ impl Reservation {
             return None;
         }
         let (id, process) = (bytes.take()?, bytes.number()?);
-        let granted = Timestamp::new(bytes.number()?);
+        let (granted, owner) = (Timestamp::new(bytes.number()?), bytes.number()?);
         let mut held = Vec::new();
         while !bytes.0.is_empty() {
             held.push(Held::decode(&mut bytes)?);
         }
-        Some(Self { id, process, granted, held })
+        Some(Self { id, process, granted, owner, held })
     }
 }
 
@@ -276,8 +293,9 @@ mod tests {
                 burst: random.bool().then(|| tokens(random)),
             }),
         };
-        let (process, granted) = (random.u64(..), Timestamp::new(random.u64(..)));
-        Reservation { id, process, granted, held: (0..held).map(|_| one(random)).collect() }
+        let [process, granted, owner] = std::array::from_fn(|_| random.u64(..));
+        let (granted, held) = (Timestamp::new(granted), (0..held).map(|_| one(random)).collect());
+        Reservation { id, process, granted, owner, held }
     }
 
     #[test]

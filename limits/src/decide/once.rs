@@ -6,7 +6,7 @@
 //! an ended one its answer (see `answer`), without what it booked: a repeat books nothing.
 
 use super::answer::take;
-use super::{Ask, Check, Counters, Key, Outcome, Reply, Stale, decide_asks};
+use super::{Ask, Check, Counters, Once, Outcome, Reply, Stale, decide_asks};
 use crate::counter::{Op, Wait};
 use crate::time::{Micros, Timestamp, Tokens};
 
@@ -79,15 +79,20 @@ impl Record {
 pub(super) fn decide_once(
     counters: &mut impl Counters,
     check: &Check,
-    id: &Key,
+    once: &Once,
     now: Timestamp,
 ) -> Result<Outcome, Stale> {
     if check.iter().any(|ask| ask.terms.is_stale(now)) {
         return Err(Stale);
     }
-    let Some(record) = counters.record(id) else { return Ok(refused(check, now)) };
+    let past = match counters.record(once) {
+        Some(record) => record.as_ref().and_then(|record| record.past(now)),
+        // What leaves no record needs no room for one.
+        None if is_idle(check) => None,
+        None => return Ok(refused(check, now)),
+    };
     let mut asks = check.asks.clone();
-    match record.as_ref().and_then(|record| record.past(now)) {
+    match past {
         Some(Past::Ended(_)) if extends(check) => return Ok(refused(check, now)),
         Some(Past::Ended(outcome)) => return Ok(outcome),
         Some(Past::Extended(ends)) if ends.len() != asks.len() => return Ok(refused(check, now)),
@@ -103,16 +108,29 @@ pub(super) fn decide_once(
     let outcome = decide_asks(counters, &asks, now)?;
     if outcome.allowed
         && let Some(past) = past_of(&asks, &outcome)
-        && let Some(record) = counters.record(id)
+        && let Some(record) = counters.record(once)
     {
         *record = Some(Record::new(&past, expiry(&past, &asks, now)));
     }
     Ok(outcome)
 }
 
-/// What a check that was executed makes of its reservation; `None` where it has no operation on
-/// holds that exist.
+/// Whether nothing was held and nothing is booked.
+fn is_idle(asks: &[Ask]) -> bool {
+    let idle = |ask: &Ask| match ask.op {
+        Op::Extend { .. } | Op::Release { .. } => true,
+        Op::Settle { held, .. } => held == Tokens::ZERO,
+        Op::Look | Op::Take | Op::Hold { .. } | Op::Reset | Op::Strike => false,
+    };
+    asks.iter().all(|ask| ask.tokens == Tokens::ZERO && idle(ask))
+}
+
+/// What a check that was executed makes of its reservation; `None` where a repeat changes nothing,
+/// or where it has no operation on holds that exist.
 fn past_of(asks: &[Ask], outcome: &Outcome) -> Option<Past> {
+    if is_idle(asks) {
+        return None;
+    }
     if asks.iter().any(|ask| matches!(ask.op, Op::Settle { .. } | Op::Release { .. })) {
         let mut answer = outcome.clone();
         answer.replies.iter_mut().for_each(|reply| reply.booked = [Tokens::ZERO; 2]);
@@ -163,9 +181,10 @@ fn refused(check: &Check, now: Timestamp) -> Outcome {
 mod tests {
     use super::*;
     use crate::counter::Terms;
-    use crate::decide::{Plain, decide};
+    use crate::decide::{Key, Plain, decide};
 
     const ID: Key = Key { partition: 1, hash: [1; 16] };
+    const ONCE: Once = Once { id: ID, owner: 7 };
     const START: Timestamp = Timestamp::new(1_700_000_000_000_000);
 
     fn ask(op: Op, tokens: u64) -> Ask {
@@ -186,7 +205,7 @@ mod tests {
     }
 
     fn once(store: &mut Plain, op: Op, tokens: u64, now: Timestamp) -> Outcome {
-        let check = Check { asks: vec![ask(op, tokens)], once: Some(ID) };
+        let check = Check { asks: vec![ask(op, tokens)], once: Some(ONCE) };
         decide(store, &check, now).unwrap()
     }
 
@@ -223,7 +242,7 @@ mod tests {
         let extend = Op::Extend { end, lasting: Micros::MINUTE, quantum: Micros::ZERO };
         let later = once(&mut store, extend, 4, START).replies[0].end;
         assert_eq!(later, START.after(Micros::MINUTE));
-        let two = Check { asks: vec![ask(extend, 4); 2], once: Some(ID) };
+        let two = Check { asks: vec![ask(extend, 4); 2], once: Some(ONCE) };
         assert!(!decide(&mut store, &two, START).unwrap().allowed, "it had one ask");
         let now = START.after(Micros::SECOND);
         let settled = once(&mut store, Op::Settle { end, held: Tokens::new(4) }, 0, now);
@@ -248,8 +267,29 @@ mod tests {
     #[test]
     fn no_room_for_a_record_means_refused() {
         let mut counters = std::collections::HashMap::new();
-        let check = Check { asks: vec![ask(Op::Take, 1)], once: Some(ID) };
+        let check = Check { asks: vec![ask(Op::Take, 1)], once: Some(ONCE) };
         assert!(!decide(&mut counters, &check, START).unwrap().allowed);
         assert!(counters.is_empty());
+    }
+
+    #[test]
+    fn what_held_nothing_and_books_nothing_leaves_no_record_and_needs_no_room() {
+        let end = START.after(Micros::MINUTE);
+        let held = Tokens::ZERO;
+        let extend = Op::Extend { end, lasting: Micros::HOUR, quantum: Micros::ZERO };
+        for op in [Op::Settle { end, held }, Op::Release { end }, extend] {
+            let mut store = Plain::default();
+            let first = once(&mut store, op, 0, START);
+            assert_eq!((first.allowed, &store.records[&ID]), (true, &None), "{op:?}");
+            assert_eq!(once(&mut store, op, 0, START), first);
+            let mut without_room = std::collections::HashMap::new();
+            let check = Check { asks: vec![ask(op, 0)], once: Some(ONCE) };
+            assert_eq!(decide(&mut without_room, &check, START).unwrap(), first);
+        }
+        let mut store = Plain::default();
+        let settled = once(&mut store, Op::Settle { end, held }, 3, START);
+        assert_eq!(settled.replies[0].left.get(), 7, "what it did cost is booked, and once");
+        assert_eq!(once(&mut store, Op::Settle { end, held }, 3, START), settled);
+        assert_eq!(once(&mut store, Op::Release { end }, 0, START), settled);
     }
 }

@@ -1,14 +1,14 @@
 //! What one check uses of the store in the process, while it is locked.
 
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use parking_lot::MutexGuard;
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-use super::{Overflow, Shard, number, shard_of};
+use super::{Overflow, Remembered, Shard, number, shard_of};
 use crate::counter::Counter;
-use crate::decide::{Ask, Counters, Key, Record};
+use crate::decide::{Ask, Counters, Key, Once, Record};
+use crate::fair::Fair;
 
 /// The locked shards of one check.
 pub(super) struct Locked<'a> {
@@ -19,9 +19,8 @@ pub(super) struct Locked<'a> {
     pub(super) shared: Vec<Key>,
     /// Stands in for a counter of a shard that was not locked; `lock` leaves none out.
     pub(super) spare: Counter,
-    /// How many records there are in all, and how many there may be.
-    pub(super) records: &'a AtomicUsize,
-    pub(super) max_records: usize,
+    /// The room for records.
+    pub(super) remembered: &'a Mutex<Fair<u64>>,
 }
 
 /// A store of the one counter that was looked up already.
@@ -59,18 +58,16 @@ impl Counters for Locked<'_> {
         counter.unwrap_or(&mut self.spare)
     }
 
-    fn record(&mut self, id: &Key) -> Option<&mut Option<Record>> {
-        let (records, most) = (self.records, self.max_records);
-        let shard = self.shard(*id)?;
-        match shard.records.entry(number(*id)) {
-            Entry::Occupied(place) => Some(place.into_mut()),
+    fn record(&mut self, once: &Once) -> Option<&mut Option<Record>> {
+        let (Once { id, owner }, remembered) = (*once, self.remembered);
+        let shard = self.shard(id)?;
+        let kept = match shard.records.entry(number(id)) {
+            Entry::Occupied(place) => place.into_mut(),
             Entry::Vacant(place) => {
-                if records.fetch_add(1, Relaxed) >= most {
-                    records.fetch_sub(1, Relaxed);
-                    return None;
-                }
-                Some(place.insert(None))
+                let room = remembered.lock().take(&owner);
+                room.then(|| place.insert(Remembered { owner, record: None }))?
             }
-        }
+        };
+        Some(&mut kept.record)
     }
 }

@@ -129,7 +129,7 @@ fn records_are_bounded_and_swept() {
     let end = Timestamp::new(10);
     let release = |id: u8| Check {
         asks: vec![Ask { op: Op::Release { end }, ..ask(1, 10) }],
-        once: Some(Key { partition: 0, hash: [id; 16] }),
+        once: Some(Once { id: Key { partition: 0, hash: [id; 16] }, owner: id.into() }),
     };
     let allowed = |id, now| memory.decide(&release(id), Timestamp::new(now)).unwrap().allowed;
     assert_eq!([1, 2, 3, 1].map(|id| allowed(id, 5)), [true, true, false, true]);
@@ -139,6 +139,41 @@ fn records_are_bounded_and_swept() {
     memory.sweep(end.after(SETTLE_GRACE).after(SETTLE_GRACE));
     assert!(allowed(3, 5) && allowed(4, 5) && !allowed(5, 5));
     assert!(memory.is_empty(), "no counter was opened");
+}
+
+#[test]
+fn no_owner_keeps_the_others_from_what_happens_once() {
+    let memory = Memory::new(1_000);
+    let end = Timestamp::new(10);
+    let mut ids = 0_u128..;
+    let mut settles = |owner| {
+        let op = Op::Settle { end, held: Tokens::ONE };
+        let id = Key { partition: 0, hash: ids.next().unwrap().to_le_bytes() };
+        let check = Check { asks: vec![Ask { op, ..ask(1, 10) }], once: Some(Once { id, owner }) };
+        memory.decide(&check, Timestamp::new(5)).unwrap().allowed
+    };
+    let mut count = |owner| (0..2_000).filter(|_| settles(owner)).count();
+    assert_eq!((count(1), count(2)), (250, 125));
+    // Those with nothing each get one, as long as fewer than half of all are greedy.
+    for owner in 3..500 {
+        assert!(count(owner) > 0, "{owner}");
+    }
+}
+
+#[test]
+fn a_flood_of_one_limits_keys_leaves_the_others_their_part() {
+    let memory = Memory::new(10_000);
+    memory.set_families([7, 8]);
+    let flooded = (0..100_000).filter(|&key| passes(&memory, key, u64::MAX, 1)).count() as u64;
+    assert_eq!(memory.len(), 7_500, "its own quarter, and the half that all share");
+    assert_eq!(flooded, 7_500 + OVERFLOW_SLOTS * LIMIT);
+    let overflowed = memory.overflowed();
+    let other = |key: u64| Ask { limit_id: 8, ..ask(200_000 + key, u64::MAX) };
+    let allowed = |ask| memory.decide(&[ask].into(), Timestamp::new(1)).unwrap().allowed;
+    assert!((0..2_500).all(|key| allowed(other(key))));
+    assert_eq!((memory.len(), memory.overflowed()), (10_000, overflowed));
+    assert!(allowed(other(2_500)), "it shares an overflow counter with nobody yet");
+    assert_eq!((memory.len(), memory.overflowed()), (10_000, overflowed + 1));
 }
 
 #[test]

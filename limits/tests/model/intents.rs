@@ -137,7 +137,7 @@ impl World {
         }
         let last = held.iter().map(|(_, _, end)| *end).max();
         let over = last.is_some_and(|end| end + SETTLE_GRACE.get() <= now);
-        let check = Check { asks, once: Some(id) };
+        let check = Check { asks, once: Some(id.into()) };
         let outcome = decide(&mut self.store, &check, Timestamp::new(now)).unwrap();
         assert_eq!(outcome.allowed, !over);
         if over {

@@ -22,6 +22,7 @@ mod memory;
 mod numbers;
 mod once;
 mod penalty;
+mod room;
 mod rule;
 mod seeds;
 mod window;

@@ -73,6 +73,8 @@ fn without_room_no_key_passes_more_than_its_limit() {
             .collect();
         let room = rng.usize(..=20);
         let memory = Memory::new(room);
+        // A part of its own, or what others leave.
+        memory.set_families((1..4).take(rng.usize(..4)));
         let (mut now, mut full, mut who) = (START, START, 0);
         let length = rng.u64(100..=1_000);
         for _ in 0..length {

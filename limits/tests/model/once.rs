@@ -66,16 +66,17 @@ impl World {
         }
     }
 
-    /// Sets tokens aside, or takes some, in all stores alike.
+    /// Sets tokens aside, now and then none, or takes some, in all stores alike.
     fn request(&mut self, rng: &mut Rng, number: usize) -> Option<Reservation> {
-        let holds = rng.u8(..4) > 0;
+        let (holds, nothing) = (rng.u8(..4) > 0, rng.u8(..8) == 0);
         let mut held: Vec<(usize, u64, u64)> = Vec::new();
         let mut asks = Vec::new();
         for (place, lane) in self.lanes.iter().enumerate() {
-            let tokens = numbers::cost(rng, lane.rule.capacity() / 8);
+            let tokens = numbers::cost(rng, lane.rule.capacity() / 8).max(1);
+            let tokens = if nothing { 0 } else { tokens };
             let op = if holds { lane.hold(rng.u64(..=lane.longest)) } else { Op::Take };
-            asks.push(lane.ask(op, tokens.max(1), false, self.now));
-            held.push((place, tokens.max(1), 0));
+            asks.push(lane.ask(op, tokens, false, self.now));
+            held.push((place, tokens, 0));
         }
         let check = asks.into();
         let outcome = self.ask(&check);
@@ -83,7 +84,10 @@ impl World {
         if !holds || !outcome.allowed {
             return None;
         }
-        let ends: Vec<u64> = outcome.replies.iter().map(|reply| reply.end.get()).collect();
+        // Of no tokens: it has no end, and states one.
+        let longest = self.now + self.lanes[0].longest;
+        let end = |reply: &Reply| if nothing { longest } else { reply.end.get() };
+        let ends: Vec<u64> = outcome.replies.iter().map(end).collect();
         held.iter_mut().zip(&ends).for_each(|(held, end)| held.2 = *end);
         let id = Key { partition: 9, ..world::key(1_000 + number) };
         Some(Reservation { id, held, ends, ended: None, remembered: 0 })
@@ -112,7 +116,7 @@ impl World {
         };
         let named = asks(&mut held.iter().map(|(_, _, end)| *end));
         let meant: Check = asks(&mut reservation.ends.clone().into_iter()).into();
-        let outcome = self.ask(&Check { asks: named, once: Some(reservation.id) });
+        let outcome = self.ask(&Check { asks: named, once: Some(reservation.id.into()) });
         let remembers = self.now < reservation.remembered;
         let extended = remembers && reservation.ended.is_none();
         let refused = outcome.replies.iter().all(|reply| *reply == REFUSED) && !outcome.allowed;
@@ -146,6 +150,11 @@ impl World {
     ) {
         assert_eq!(*outcome, self.ask_once(meant), "{meant:?}");
         if !outcome.allowed {
+            return;
+        }
+        let nothing_held = reservation.held.iter().all(|(_, tokens, _)| *tokens == 0);
+        if nothing_held && meant.iter().all(|ask| ask.tokens == Tokens::ZERO) {
+            assert!(matches!(self.plain.records.get(&reservation.id), None | Some(None)));
             return;
         }
         if extends {

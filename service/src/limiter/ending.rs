@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sluicegate_limits::alert::alerts;
 use sluicegate_limits::charge::Charge;
 use sluicegate_limits::counter::{Op, Terms};
-use sluicegate_limits::decide::{Ask, Check, Key, Outcome, Reply, SETTLE_GRACE};
+use sluicegate_limits::decide::{Ask, Check, Key, Once, Outcome, Reply, SETTLE_GRACE};
 use sluicegate_limits::policy::{Limit, Mode, Policy};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
@@ -135,8 +135,9 @@ impl Way<'_> {
     /// Asks that happen once for this reservation, in the order in which it holds.
     fn check(&self, asks: impl Iterator<Item = Ask>) -> Check {
         let asks: Vec<Ask> = asks.collect();
+        let Reservation { id: hash, owner, .. } = *self.reservation;
         let first = asks.first().map(|ask| ask.key.partition);
-        let once = first.map(|partition| Key { partition, hash: self.reservation.id });
+        let once = first.map(|partition| Once { id: Key { partition, hash }, owner });
         Check { asks, once }
     }
 

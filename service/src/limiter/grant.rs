@@ -18,7 +18,7 @@ impl Limiter {
     /// What is held of the charges of a request that passed; `None` where it asked for nothing to
     /// be held.
     pub(super) fn grant(&self, way: &Way<'_>, replies: &[Reply]) -> Option<Grant> {
-        let (Intent::Hold { lasting } | Intent::Reserve { lasting }) = way.intent else {
+        let (Intent::Hold { lasting } | Intent::Reserve { lasting }) = way.wish.intent else {
             return None;
         };
         let id = self.random.bytes();
@@ -34,16 +34,17 @@ impl Limiter {
         }
         // Where nothing is held, nothing ends before the caller wants it to.
         let lasts = if lasts == Micros::MAX { lasting } else { lasts };
-        let process = self.shared.process;
-        let reservation = Reservation { id, process, granted: way.decided, held };
-        let token = self.shared.secrets.seal.token(&reservation);
+        let (process, seal) = (self.shared.process, &self.shared.secrets.seal);
+        let owner = way.wish.owner.map_or(0, |(name, value)| seal.owner(name, value));
+        let reservation = Reservation { id, process, granted: way.decided, owner, held };
+        let token = seal.token(&reservation);
         Some(Grant { id: Uuid::from_bytes(id), token, lasts, overrun: Tokens::ZERO })
     }
 }
 
 /// Until when this intent holds what the charge is about; `None` where it does not.
 fn end_of(charge: &Charge<'_>, reply: &Reply, way: &Way<'_>) -> Option<Timestamp> {
-    if !charge.asks(way.intent).any(|ask| matches!(ask.op, Op::Hold { .. })) {
+    if !charge.asks(way.wish.intent).any(|ask| matches!(ask.op, Op::Hold { .. })) {
         return None;
     }
     // Nothing is held for a cost of nothing, nor extended; it can be settled for as long as any.

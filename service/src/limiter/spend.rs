@@ -35,6 +35,17 @@ pub(super) struct Spent {
     pub(super) grant: Option<Grant>,
 }
 
+/// What a request asks for, beside its charges.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'c> {
+    pub(super) intent: Intent,
+    /// The failure rule of limits that have none of their own.
+    pub(super) otherwise: OnStoreFailure,
+    pub(super) deadline: Option<Instant>,
+    /// On whose account it is.
+    pub(super) owner: Option<(&'static str, &'c str)>,
+}
+
 /// The charges of one request on their way.
 pub(super) struct Way<'p> {
     pub(super) charges: Charges<'p>,
@@ -44,10 +55,7 @@ pub(super) struct Way<'p> {
     pub(super) decided: Timestamp,
     /// Who answers for each charge.
     pub(super) backing: Vec<Backing>,
-    pub(super) intent: Intent,
-    /// The failure rule of limits that have none of their own.
-    otherwise: OnStoreFailure,
-    deadline: Option<Instant>,
+    pub(super) wish: Wish<'p>,
     store_time: Duration,
 }
 
@@ -84,15 +92,13 @@ impl Limiter {
         charges: Charges<'p>,
         now: Timestamp,
         charges_at: impl Fn(Timestamp) -> Result<Charges<'p>, InvalidRequest>,
-        intent: Intent,
-        otherwise: OnStoreFailure,
-        deadline: Option<Instant>,
+        wish: Wish<'p>,
     ) -> Spent {
+        let losses = &self.shared.losses;
         let backing =
-            charges.iter().map(|c| self.shared.losses.backing(c.limit, otherwise, now)).collect();
+            charges.iter().map(|c| losses.backing(c.limit, wish.otherwise, now)).collect();
         let (decided, store_time) = (now, Duration::ZERO);
-        let mut way =
-            Way { charges, now, decided, backing, intent, otherwise, deadline, store_time };
+        let mut way = Way { charges, now, decided, backing, wish, store_time };
         let mut recomputed = false;
         loop {
             // Every further round moves a charge off the store, or computes new edges, once.
@@ -127,7 +133,7 @@ impl Limiter {
 
     /// One round: everything is taken or denied, or the store gave no answer and nothing is taken.
     async fn attempt(&self, way: &mut Way<'_>) -> Result<Vec<Reply>, Again> {
-        let intent = if way.is_closed() { Intent::Look } else { way.intent };
+        let intent = if way.is_closed() { Intent::Look } else { way.wish.intent };
         let at_store = way.asks(intent);
         let (at_store, local) = match (at_store.is_empty(), way.has_local()) {
             (false, false) => (self.ask_store(way, at_store).await?.replies, Vec::new()),
@@ -139,7 +145,7 @@ impl Limiter {
     }
 
     async fn ask_store(&self, way: &mut Way<'_>, asks: Check) -> Result<Outcome, Again> {
-        let (answer, took) = self.consult(asks, way.deadline).await;
+        let (answer, took) = self.consult(asks, way.wish.deadline).await;
         way.store_time += took;
         let outcome = answer?;
         // What an emptied store lets pass would come on top of the share, for every check that was
@@ -277,7 +283,7 @@ impl Way<'_> {
         let mut moved = false;
         for (charge, backing) in self.charges.iter().zip(&mut self.backing) {
             if *backing == Backing::Store {
-                *backing = losses.backing(charge.limit, self.otherwise, self.now);
+                *backing = losses.backing(charge.limit, self.wish.otherwise, self.now);
                 moved |= *backing != Backing::Store;
             }
         }
@@ -287,13 +293,13 @@ impl Way<'_> {
     /// Moves the charges of those asks of the store to what their limits say for a failure; all
     /// of them where none is meant, so that a round always makes progress.
     fn leave_store(&mut self, meant: impl Fn(usize) -> bool) {
-        let any = (0..self.asks(self.intent).len()).any(&meant);
+        let any = (0..self.asks(self.wish.intent).len()).any(&meant);
         let each = self.charges.iter().zip(&mut self.backing);
         let mut first = 0;
         for (charge, backing) in each.filter(|(_, backing)| **backing == Backing::Store) {
-            let next = first + charge.asks(self.intent).count();
+            let next = first + charge.asks(self.wish.intent).count();
             if !any || (first..next).any(&meant) {
-                *backing = Backing::without_store(charge.limit, self.otherwise);
+                *backing = Backing::without_store(charge.limit, self.wish.otherwise);
             }
             first = next;
         }
@@ -326,7 +332,7 @@ impl Way<'_> {
 
     fn verdict(&self, replies: &[Reply]) -> Verdict {
         let mut verdict = Verdict::of(&self.charges, replies);
-        if self.intent == Intent::Look && verdict.allowed {
+        if self.wish.intent == Intent::Look && verdict.allowed {
             verdict = Verdict::of(&self.charges, &self.as_if_taken(replies));
         }
         for (limit, backing) in verdict.limits.iter_mut().zip(&self.backing) {

@@ -140,7 +140,8 @@ fn a_token_of_another_secret_or_none_is_unknown() {
 #[test]
 fn a_store_without_room_to_remember_a_settlement_may_be_asked_again() {
     run(async {
-        let memory = Arc::new(sluicegate_limits::memory::Memory::new(2));
+        // Of eight places one owner gets a quarter.
+        let memory = Arc::new(sluicegate_limits::memory::Memory::new(8));
         let store = sluicegate::store::Store::Memory(Arc::clone(&memory));
         let limiter = replica(LIMITS, store, 1, Some(0));
         let mut reasons = Vec::new();

@@ -23,6 +23,7 @@ mod fallback;
 mod held;
 mod held_failures;
 mod logged;
+mod pools;
 mod replica;
 mod rights;
 mod script;

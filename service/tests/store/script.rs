@@ -117,7 +117,7 @@ fn a_record_lives_as_long_as_its_reservation_and_twice_the_grace() {
             let settle = Op::Settle { end: held.replies[0].end, held: Tokens::new(2) };
             let id = Key { partition: name, hash: [name; 16] };
             let asks = vec![ask(name, hourly(5), settle, 0)];
-            let check = Check { asks, once: Some(id) };
+            let check = Check { asks, once: Some(id.into()) };
             decide(&mut link, std::slice::from_ref(&check), msetex).await;
             assert_eq!(seconds_to_live(&mut link, name).await, -2, "nothing is taken");
             let least = Micros::MINUTE.plus(SETTLE_GRACE).plus(SETTLE_GRACE).to_seconds_up();

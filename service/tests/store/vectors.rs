@@ -45,7 +45,7 @@ impl Model {
             return Err(Undecided::Stale);
         }
         let mut keys: Vec<_> = check.iter().map(|ask| counter_key(&ask.key)).collect();
-        keys.extend(check.once.iter().map(record_key));
+        keys.extend(check.once.iter().map(|once| record_key(&once.id)));
         if let Some(ask) = keys.iter().position(|key| Some(key) == self.spoilt.as_ref()) {
             return Err(Undecided::BadState { ask });
         }

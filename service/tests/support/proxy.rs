@@ -1,5 +1,5 @@
-//! A proxy that loses answers, keeps them for a while, or is slow: the caller does not know that the
-//! server has executed.
+//! A proxy that loses answers, keeps them for a while, or is slow: the caller does not know that
+//! the server has executed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -92,7 +92,7 @@ impl Case {
             Kind::Reserved | Kind::Settled => {
                 let op = Op::Settle { end, held: Tokens::ONE };
                 let asks = vec![Ask { op, ..held(number, bucket(1)) }];
-                (within, Check { asks, once: Some(reservation(number)) })
+                (within, Check { asks, once: Some(reservation(number).into()) })
             }
         }
     }

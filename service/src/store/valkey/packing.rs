@@ -99,7 +99,8 @@ pub fn pack<'a>(checks: impl ExactSizeIterator<Item = &'a Check>, msetex: bool) 
     put_u16(&mut packed.input, checks.len());
     let mut places = Places { counters: HashMap::with_capacity(checks.len()), records: None };
     for check in checks {
-        put_u16(&mut packed.input, places.of_record(check.once.as_ref(), &mut packed.keys));
+        let record = check.once.map(|once| once.id);
+        put_u16(&mut packed.input, places.of_record(record.as_ref(), &mut packed.keys));
         put_u16(&mut packed.input, check.len());
         for ask in check.iter() {
             put_u16(&mut packed.input, places.of_counter(&ask.key, &mut packed.keys));

@@ -27,7 +27,7 @@ fn hold(counter: u8, terms: Terms, tokens: u64, lasting: Micros) -> Ask {
 
 /// An operation on what is held, once by this name.
 fn once(name: u8, asks: Vec<Ask>) -> Check {
-    Check { asks, once: Some(Key { partition: name, hash: [name; 16] }) }
+    Check { asks, once: Some(Key { partition: name, hash: [name; 16] }.into()) }
 }
 
 fn settle(counter: u8, end: Timestamp, held: u64, actual: u64) -> Ask {

@@ -57,7 +57,7 @@ impl Reservation {
         } else if rng.u32(0..20) == 0 {
             asks.pop();
         }
-        Check { asks, once: Some(self.id) }
+        Check { asks, once: Some(self.id.into()) }
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the traces must do often enough, and bytes that are neither counter nor record.
 
 use sluicegate_limits::counter::{Op, Wait};
-use sluicegate_limits::decide::{Check, Outcome};
+use sluicegate_limits::decide::{Ask, Check, Outcome};
+use sluicegate_limits::time::Tokens;
 
 /// Bytes of a counter that no version of this script wrote.
 pub(super) const COUNTERS: &[&[u8]] = &[
@@ -36,6 +37,8 @@ pub(super) struct Seen {
     extended: u64,
     ended: u64,
     refused: u64,
+    /// Ends of nothing, which leave no record.
+    idle: u64,
 }
 
 impl Seen {
@@ -48,6 +51,11 @@ impl Seen {
             self.booked += u64::from(reply.booked[0] != reply.booked[1]);
         }
         if check.once.is_some() {
+            let nothing = |ask: &Ask| match ask.op {
+                Op::Settle { held, .. } => held.plus(ask.tokens) == Tokens::ZERO,
+                _ => ask.tokens == Tokens::ZERO,
+            };
+            self.idle += u64::from(outcome.allowed && check.iter().all(nothing));
             let extends = check.iter().any(|ask| matches!(ask.op, Op::Extend { .. }));
             match outcome.allowed {
                 false => self.refused += 1,
@@ -59,7 +67,8 @@ impl Seen {
 
     /// How often the rarest of all was done.
     pub(super) fn rarest(&self) -> u64 {
-        let Self { operations: _, strikes, blocks, booked, extended, ended, refused } = *self;
-        [strikes, blocks, booked, extended, ended, refused].into_iter().min().unwrap_or(0)
+        let Self { operations: _, strikes, blocks, booked, extended, ended, refused, idle } = *self;
+        let all = [strikes, blocks, booked, extended, ended, refused, idle];
+        all.into_iter().min().unwrap_or(0)
     }
 }

@@ -77,6 +77,16 @@ if part == 'once' and not once then
     return last
   end
 
+  -- Whether nothing was held and nothing is booked: a repeat changes nothing.
+  local function idle(asks)
+    for i = 1, #asks do
+      local ask = asks[i]
+      if ask.op < EXTEND or ask.op > SETTLE or ask.tokens > 0 then return false end
+      if ask.op == SETTLE and ask.lasting > 0 then return false end
+    end
+    return true
+  end
+
   local function extended(asks)
     local record, last = { kind = EXTENDED }, 0
     for i = 1, #asks do
@@ -110,7 +120,7 @@ if part == 'once' and not once then
     end
     local last, first = find_ends(asks, record), parts + 1
     if not last then return refuse(asks) end
-    if not decide(asks, number) then return end
+    if not decide(asks, number) or idle(asks) then return end
     if any(asks, RELEASE, SETTLE) then
       record = { kind = ENDED, answer = answer_from(first) }
     elseif any(asks, EXTEND, EXTEND) then
