@@ -13,18 +13,17 @@
 //!
 //! Seconds are whole and rounded up, so no client comes too early. `draft03` writes the fields of
 //! draft-ietf-httpapi-ratelimit-headers-03, and `legacy` the `X-RateLimit-*` that came before,
-//! whose reset is in seconds from now too. Only enforcing limits are listed: a shadow limit is
-//! not the client's business. No field says whom a limit is counted for.
+//! whose reset is in seconds from now too. Only enforcing limits are listed, and at most eight, as
+//! [`Verdict::named`] has them: a shadow limit is not the client's business. No field says whom a
+//! limit is counted for.
 
 use std::fmt::Write;
 
 use crate::counter::Wait;
-use crate::policy::{Algorithm, Mode};
+use crate::policy::Algorithm;
 use crate::time::{Micros, Tokens};
 use crate::verdict::{LimitVerdict, Verdict};
 
-/// The most limits that one answer lists: a header list has its bounds.
-pub const MAX_LISTED: usize = 32;
 /// The largest integer of a structured field (RFC 9651, section 3.3.1).
 const MAX_INTEGER: u64 = 999_999_999_999_999;
 
@@ -80,14 +79,8 @@ pub fn rate_limit_headers(
     fields
 }
 
-/// The enforcing limits, in the order of the policy; never without the binding one.
 fn list(verdict: &Verdict, item: impl Fn(&LimitVerdict) -> String) -> String {
-    let enforcing = verdict.limits.iter().enumerate().filter(|(_, l)| l.mode == Mode::Enforce);
-    let listed = enforcing
-        .enumerate()
-        .filter(|(count, (at, _))| *count < MAX_LISTED || Some(*at) == verdict.binding)
-        .map(|(_, (_, limit))| item(limit));
-    listed.collect::<Vec<_>>().join(", ")
+    verdict.named().into_iter().map(item).collect::<Vec<_>>().join(", ")
 }
 
 fn quota(limit: &LimitVerdict) -> String {

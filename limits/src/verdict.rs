@@ -11,6 +11,10 @@ use crate::decide::Reply;
 use crate::policy::{Algorithm, Mode};
 use crate::time::{Micros, Tokens};
 
+/// The most limits that one answer through a gateway names: its head and body have bounds of their
+/// own there, and a client has no use for more.
+pub const MAX_NAMED: usize = 8;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
         /// Why a request does not pass: the one table of reasons.
@@ -211,6 +215,17 @@ impl Verdict {
     /// The shadow limits that would have denied the request.
     pub fn would_deny(&self) -> impl Iterator<Item = &LimitVerdict> {
         self.limits.iter().filter(|limit| limit.mode == Mode::Shadow && !limit.allowed)
+    }
+
+    /// The limits that an answer through a gateway names, at most [`MAX_NAMED`]: the enforcing
+    /// ones, first the one that bound the request, then the others that deny it, then the rest,
+    /// each in the order of the policy.
+    #[must_use]
+    pub fn named(&self) -> Vec<&LimitVerdict> {
+        let enforcing = self.limits.iter().enumerate().filter(|(_, l)| l.mode == Mode::Enforce);
+        let mut named: Vec<_> = enforcing.collect();
+        named.sort_by_key(|(at, limit)| (Some(*at) != self.binding, limit.allowed));
+        named.into_iter().map(|(_, limit)| limit).take(MAX_NAMED).collect()
     }
 
     /// What the limit that bound the request says.

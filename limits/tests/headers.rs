@@ -1,10 +1,10 @@
 //! The header fields of verdicts, in every style.
 
 use sluicegate_limits::counter::Wait;
-use sluicegate_limits::headers::{HeaderStyle, MAX_LISTED, rate_limit_headers};
+use sluicegate_limits::headers::{HeaderStyle, rate_limit_headers};
 use sluicegate_limits::policy::{Algorithm, Mode};
 use sluicegate_limits::time::{Micros, Tokens};
-use sluicegate_limits::verdict::{LimitVerdict, Reason, Verdict};
+use sluicegate_limits::verdict::{LimitVerdict, MAX_NAMED, Reason, Verdict};
 
 fn limit(name: &str, limit: u64, window_ms: u64, remaining: u64) -> LimitVerdict {
     let window = Micros::new(window_ms * 1_000);
@@ -153,11 +153,20 @@ fn shadow_limits_are_not_the_clients_business() {
 
 #[test]
 fn long_lists_are_cut_but_keep_the_binding_limit() {
-    let limits = (0..1_000).map(|n| limit(&format!("limit-{n}"), 5, 1_000, 4)).collect();
-    let fields = rate_limit_headers(&passed(limits, Some(700)), HeaderStyle::Draft11, 0);
+    let mut limits: Vec<_> =
+        (0..1_000).map(|n| limit(&format!("limit-{n}"), 5, 1_000, 4)).collect();
+    let fields = rate_limit_headers(&passed(limits.clone(), Some(700)), HeaderStyle::Draft11, 0);
     let policy = &fields[0].1;
-    assert_eq!(policy.matches("q=5").count(), MAX_LISTED + 1);
-    assert!(policy.ends_with(r#", "limit-31";q=5;w=1, "limit-700";q=5;w=1"#), "{policy}");
+    assert_eq!(policy.matches("q=5").count(), MAX_NAMED);
+    assert!(policy.starts_with(r#""limit-700";q=5;w=1, "limit-0";q=5;w=1, "#), "{policy}");
+    // On denial those that deny come before those that only apply.
+    for at in [300, 600, 700] {
+        limits[at].allowed = false;
+    }
+    let denied = Verdict { limits, binding: Some(700), ..denied(Wait::None) };
+    let names: Vec<_> = denied.named().iter().map(|limit| limit.name.to_string()).collect();
+    let expected = [700, 300, 600, 0, 1, 2, 3, 4].map(|n| format!("limit-{n}"));
+    assert_eq!(names, expected);
 }
 
 #[test]

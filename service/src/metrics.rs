@@ -57,6 +57,8 @@ pub struct Metrics {
     pub records_written: Counter,
     /// Decision records that were dropped because too many waited.
     pub records_dropped: Counter,
+    /// Denials that left no record, because there were too many of their limits.
+    pub records_left_out: Counter,
 }
 
 /// What the calls to the store leave behind.
@@ -133,6 +135,7 @@ impl Metrics {
             http,
             records_written: records.get_or_create_owned(&label("result", "written")),
             records_dropped: records.get_or_create_owned(&label("result", "dropped")),
+            records_left_out: records.get_or_create_owned(&label("result", "left_out")),
             registry: r,
         })
     }

@@ -1,17 +1,18 @@
 //! What each request leaves behind: a decision record, and a span where spans are exported.
 //!
-//! Every denial is recorded, and a sampled share of the rest; a Peek decides nothing and leaves
-//! only a span. A part of a quota that was used up is a record of its own. A request builds its
-//! record and hands it to a thread that writes; where too many wait, the record is dropped and
-//! counted.
+//! Denials are recorded, so many a second of each limit, and a sampled share of the rest; a Peek
+//! decides nothing and leaves only a span. A part of a quota that was used up is a record of its
+//! own. A request builds its record and hands it to a thread that writes; where too many wait, the
+//! record is dropped and counted.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::time::Tokens;
@@ -24,9 +25,13 @@ use crate::settings::DecisionRecords;
 use crate::telemetry::Spans;
 
 mod alert;
+mod denials;
+mod queue;
 mod redact;
 
 use alert::AlertRecord;
+use denials::Denials;
+use queue::{Kind, Place, Queue};
 pub use redact::Redactor;
 
 /// The target of the records among the lines of the log.
@@ -43,8 +48,11 @@ struct Inner {
     redactor: Redactor,
     spans: Option<Spans>,
     metrics: Arc<Metrics>,
-    waiting: Arc<AtomicUsize>,
-    /// Bounded by `waiting`.
+    /// Numbers owners; nobody who sends requests can aim at a number.
+    owners: RandomState,
+    denials: Mutex<Denials>,
+    queue: Arc<Queue>,
+    /// Bounded by `queue`.
     lines: Sender<Message>,
 }
 
@@ -57,7 +65,7 @@ pub struct Writer {
 
 #[derive(Debug)]
 enum Message {
-    Write(Line),
+    Write(Line, Place),
     Stop,
 }
 
@@ -93,6 +101,9 @@ struct Record {
     sampled_share: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// How many denials of the same limit were left out since its last record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u64>,
     limit: Option<String>,
     response_code: u16,
     remaining: Option<u64>,
@@ -141,13 +152,15 @@ impl Recorder {
         out: impl Write + Send + 'static,
     ) -> std::io::Result<(Self, Writer)> {
         let (lines, written) = channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let (count, counted) = (Arc::clone(&waiting), Arc::clone(&metrics));
+        let queue = Arc::new(Queue::new(settings.max_waiting));
+        let (places, counted) = (Arc::clone(&queue), Arc::clone(&metrics));
         let thread = std::thread::Builder::new()
             .name("records".to_owned())
-            .spawn(move || write(&written, out, &count, &counted))?;
+            .spawn(move || write(&written, out, &places, &counted))?;
         let writer = Writer { lines: lines.clone(), thread: Some(thread) };
-        let inner = Inner { settings, redactor, spans, metrics, waiting, lines };
+        let denials = Mutex::new(Denials::new(settings.denials_per_second));
+        let owners = RandomState::new();
+        let inner = Inner { settings, redactor, spans, metrics, owners, denials, queue, lines };
         Ok((Self(Arc::new(inner)), writer))
     }
 
@@ -158,34 +171,56 @@ impl Recorder {
         if let Some(spans) = &inner.spans {
             trace_id = spans.export(call, decision, &inner.redactor);
         }
+        let owner = || inner.owners.hash_one(call.owner());
         for alert in &decision.verdict.alerts {
             let record = AlertRecord::of(alert, call, decision, &inner.redactor);
-            inner.send(|| Line::Alert(Box::new(record)));
+            let place = Place { kind: Kind::Alert, owner: owner() };
+            inner.send(place, || Line::Alert(Box::new(record)));
         }
-        let sampled = || fastrand::f64() < inner.settings.sampled_share;
-        if call.method == Method::Peek || decision.verdict.allowed && !sampled() {
-            return;
+        let record = || Record::of(call, decision, trace_id, &inner.redactor);
+        match decision.verdict.allowed {
+            _ if call.method == Method::Peek => {}
+            true => inner.allowed(owner, record),
+            false => inner.denied(owner(), decision, record),
         }
-        inner.send(|| {
-            let mut record = Record::of(call, decision, trace_id, &inner.redactor);
-            let share = inner.settings.sampled_share;
-            record.sampled_share = (record.allowed && share < 1.0).then_some(share);
-            Line::Decision(Box::new(record))
-        });
     }
 }
 
 impl Inner {
-    /// Hands a line to the thread that writes, unless too many wait.
-    fn send(&self, line: impl FnOnce() -> Line) {
-        if self.waiting.fetch_add(1, Relaxed) >= self.settings.max_waiting {
-            self.waiting.fetch_sub(1, Relaxed);
-            self.metrics.records_dropped.inc();
+    /// Records an allowed request, where it is one of the sample.
+    fn allowed(&self, owner: impl FnOnce() -> u64, record: impl FnOnce() -> Record) {
+        let share = self.settings.sampled_share;
+        if fastrand::f64() >= share {
             return;
         }
-        if self.lines.send(Message::Write(line())).is_err() {
+        self.send(Place { kind: Kind::Record, owner: owner() }, || {
+            let sampled_share = (share < 1.0).then_some(share);
+            Line::Decision(Box::new(Record { sampled_share, ..record() }))
+        });
+    }
+
+    /// Records a denial, unless there are too many of its limit.
+    fn denied(&self, owner: u64, decision: &Decision, record: impl FnOnce() -> Record) {
+        let Some(before) = self.denials.lock().admit(decision, owner) else {
+            self.metrics.records_left_out.inc();
+            return;
+        };
+        let sent = self.send(Place { kind: Kind::Record, owner }, || {
+            let left_out = (before > 0).then_some(before);
+            Line::Decision(Box::new(Record { left_out, ..record() }))
+        });
+        if !sent {
+            self.denials.lock().leave_out(decision, before + 1);
+        }
+    }
+
+    /// Hands a line to the thread that writes, unless too many wait; answers whether it did.
+    fn send(&self, place: Place, line: impl FnOnce() -> Line) -> bool {
+        let sent = self.queue.take(place) && self.lines.send(Message::Write(line(), place)).is_ok();
+        if !sent {
             self.metrics.records_dropped.inc();
         }
+        sent
     }
 }
 
@@ -220,6 +255,7 @@ impl Record {
             cost: call.cost.map(Tokens::get),
             allowed: verdict.allowed,
             sampled_share: None,
+            left_out: None,
             reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
             limit: verdict.limit_name().map(str::to_owned),
             response_code: status::answered(call.door, verdict.reason).as_u16(),
@@ -238,7 +274,7 @@ impl Record {
 /// Writes records until it is told to stop, which is the last message: what waits is written.
 /// What waits at one time goes as one write, whole lines, so that a flood of denials costs few
 /// system calls and lines of other writers never get in between.
-fn write(lines: &Receiver<Message>, mut out: impl Write, waiting: &AtomicUsize, metrics: &Metrics) {
+fn write(lines: &Receiver<Message>, mut out: impl Write, queue: &Queue, metrics: &Metrics) {
     let mut text = Vec::new();
     let mut running = true;
     while running {
@@ -246,14 +282,14 @@ fn write(lines: &Receiver<Message>, mut out: impl Write, waiting: &AtomicUsize, 
         // Waits for the first, then takes what is there.
         let mut next = lines.recv().ok().or(Some(Message::Stop));
         while let Some(message) = next {
-            let Message::Write(record) = message else {
+            let Message::Write(line, place) = message else {
                 running = false;
                 break;
             };
-            waiting.fetch_sub(1, Relaxed);
+            queue.give_back(place);
             count += 1;
-            // A record is text and numbers, which JSON can always say.
-            let _ = serde_json::to_writer(&mut text, &record);
+            // A line is text and numbers, which JSON can always say.
+            let _ = serde_json::to_writer(&mut text, &line);
             text.push(b'\n');
             next = (text.len() < MAX_WRITE_BYTES).then(|| lines.try_recv().ok()).flatten();
         }

@@ -94,6 +94,11 @@ impl<'d> Revealed<'d> {
         self.verdict().limits.iter().filter(shown)
     }
 
+    /// The limits that an answer through a gateway names.
+    pub(crate) fn named(self) -> Vec<&'d LimitVerdict> {
+        if self.names_limits() { self.verdict().named() } else { Vec::new() }
+    }
+
     /// The header fields about the limits.
     pub(crate) fn headers(
         self,

@@ -184,11 +184,14 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// The decision records on standard error: every denial, and a share of the rest.
+/// The decision records on standard error: denials, and a share of the rest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DecisionRecords {
     /// The share of the allowed requests that are recorded, from 0 to 1.
     pub sampled_share: f64,
+    /// The most denials of each limit that are recorded in a second; further ones are counted, and
+    /// the next record tells their number.
+    pub denials_per_second: usize,
     /// The most records that wait to be written; further ones are dropped and counted.
     pub max_waiting: usize,
 }

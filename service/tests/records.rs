@@ -14,6 +14,9 @@ use sluicegate::settings::{DecisionRecords, Redaction, RedactionMode, Reveal, Se
 use sluicegate::telemetry::TraceParent;
 use sluicegate_limits::alert::Alert;
 use sluicegate_limits::attributes::AttributesBuilder;
+use sluicegate_limits::charge::KeySecret;
+use sluicegate_limits::counter::Wait;
+use sluicegate_limits::decide::Reply;
 use sluicegate_limits::policy::{Policy, SourceFile};
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 use sluicegate_limits::verdict::{Reason, Verdict};
@@ -67,15 +70,21 @@ fn start(
     let also = ["tenant_id".to_owned()].into();
     let redaction = Redaction { mode: RedactionMode::Truncate, also };
     let redactor = Redactor::new(redaction, &Secret::new(&[1; 32]));
-    let (settings, metrics) = (DecisionRecords { sampled_share, max_waiting }, Metrics::new(1));
+    let denials_per_second = 100;
+    let settings = DecisionRecords { sampled_share, denials_per_second, max_waiting };
+    let metrics = Metrics::new(1);
     let started = Recorder::start(settings, redactor, None, Arc::clone(&metrics), out);
     let (recorder, writer) = started.unwrap();
     (recorder, writer, metrics)
 }
 
 fn call() -> Call {
+    call_of("acme-industries")
+}
+
+fn call_of(tenant: &str) -> Call {
     let mut facts = AttributesBuilder::new();
-    facts.set("user_id", "ada.lovelace").unwrap().set("tenant_id", "acme-industries").unwrap();
+    facts.set("user_id", "ada.lovelace").unwrap().set("tenant_id", tenant).unwrap();
     facts.set("claims.email", "ada@example.org").unwrap();
     let trace = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     Call {
@@ -103,18 +112,35 @@ fn decision(verdict: Verdict) -> Decision {
     }
 }
 
-#[test]
-fn a_part_of_a_quota_that_is_used_up_is_told() {
-    let lines = Lines::default();
-    let (recorder, writer, _) = start(0.0, 10, lines.clone());
-    let mut verdict = Verdict::of(&[], &[]);
-    verdict.alerts = vec![Alert {
+/// A denial that this limit bound, so many seconds after the first.
+fn denied_by(limit: &str, seconds: u64) -> Decision {
+    let text = format!("rate_limits: {{{limit}: {{key: tenant_id, limit: 0, window: 1m}}}}");
+    let policy = Policy::compile(&[SourceFile { name: "a".into(), text }]).unwrap().policy;
+    let (secret, cost) = (KeySecret::new(&[1; 32]).unwrap(), None);
+    let charges = policy.charges(&call().attributes, cost, &secret, Timestamp::ZERO).unwrap();
+    let never = Reply::bare(false, Tokens::ZERO, Wait::Never);
+    let verdict = Verdict::of(&charges, &vec![never; charges.len()]);
+    assert_eq!(verdict.limit_name(), Some(limit));
+    let denied = decision(verdict);
+    Decision { now: Timestamp::new(denied.now.get() + seconds * 1_000_000), ..denied }
+}
+
+fn alert() -> Alert {
+    Alert {
         limit: "a".into(),
         percent: 80,
         used: Tokens::new(4),
         quota: Tokens::new(5),
         ends: Timestamp::new(1_796_083_200_000_000),
-    }];
+    }
+}
+
+#[test]
+fn a_part_of_a_quota_that_is_used_up_is_told() {
+    let lines = Lines::default();
+    let (recorder, writer, _) = start(0.0, 10, lines.clone());
+    let mut verdict = Verdict::of(&[], &[]);
+    verdict.alerts = vec![alert()];
     recorder.record(&call(), &decision(verdict));
     drop(writer);
     let expected = serde_json::json!({
@@ -258,12 +284,45 @@ fn a_slow_writer_stops_nobody_and_what_is_dropped_is_counted() {
     let denial = decision(Verdict::refused(Reason::Blocked));
     recorder.record(&call(), &denial);
     has_begun.recv().unwrap();
-    // One is being written; two may wait.
+    // One is being written; of two that may wait everybody gets one.
     for _ in 0..5 {
         recorder.record(&call(), &denial);
     }
-    assert_eq!(metrics.records_dropped.get(), 3);
+    assert_eq!(metrics.records_dropped.get(), 4);
+    recorder.record(&call_of("globex"), &denial);
+    assert_eq!(metrics.records_dropped.get(), 4);
+    let mut verdict = Verdict::of(&[], &[]);
+    verdict.alerts = vec![alert()];
+    recorder.record(&call(), &decision(verdict));
+    assert_eq!(metrics.records_dropped.get(), 4, "an alert has a place of its own");
     drop(let_go);
     drop(writer);
-    assert_eq!(metrics.records_written.get(), 3);
+    assert_eq!(metrics.records_written.get(), 4);
+}
+
+#[test]
+fn a_flood_of_denials_leaves_a_bounded_number_of_records_and_tells_the_rest() {
+    let lines = Lines::default();
+    let (recorder, writer, metrics) = start(0.0, 10_000, lines.clone());
+    for _ in 0..1_000 {
+        recorder.record(&call(), &denied_by("flooded", 0));
+    }
+    // One alone gets a quarter of 100 a second, and the others theirs, of this limit and others.
+    assert_eq!(metrics.records_left_out.get(), 975);
+    recorder.record(&call_of("globex"), &denied_by("flooded", 0));
+    recorder.record(&call(), &denied_by("calm", 0));
+    for _ in 0..1_000 {
+        recorder.record(&call(), &decision(Verdict::refused(Reason::Overloaded)));
+    }
+    assert_eq!(metrics.records_left_out.get(), 2 * 975);
+    assert_eq!(metrics.records_dropped.get(), 0);
+    recorder.record(&call(), &denied_by("flooded", 1));
+    recorder.record(&call(), &denied_by("flooded", 1));
+    drop(writer);
+    let written = lines.read();
+    let told: Vec<_> =
+        written.iter().filter_map(|line| Some((&line["limit"], line.get("left_out")?))).collect();
+    assert_eq!(told, [(&"flooded".into(), &975.into())]);
+    let of = |limit: &str| written.iter().filter(|line| line["limit"] == limit).count();
+    assert_eq!((written.len(), of("flooded"), of("calm")), (54, 28, 1));
 }

@@ -3,8 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 use sluicegate_limits::counter::Wait;
-use sluicegate_limits::policy::Mode;
-use sluicegate_limits::verdict::{LimitVerdict, Reason};
+use sluicegate_limits::verdict::Reason;
 use uuid::Uuid;
 
 use super::status;
@@ -58,8 +57,9 @@ impl<'a> Problem<'a> {
         Self {
             kind: if by_limit { QUOTA_EXCEEDED } else { BLANK },
             violated: answer
-                .limits()
-                .filter(|limit| denies(limit))
+                .named()
+                .into_iter()
+                .filter(|limit| !limit.allowed)
                 .map(|limit| &*limit.name)
                 .collect(),
             reason: Some(answer.reason_text()),
@@ -77,10 +77,6 @@ impl<'a> Problem<'a> {
         // Text and numbers always have a JSON form.
         serde_json::to_string(self).unwrap_or_default()
     }
-}
-
-fn denies(limit: &LimitVerdict) -> bool {
-    limit.mode == Mode::Enforce && !limit.allowed
 }
 
 /// One sentence for people.

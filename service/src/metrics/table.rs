@@ -105,5 +105,5 @@ table! {
         ["listener", "caller"],
         "Connections closed at once, because the places of their kind were taken.";
     RECORDS: "sluicegate_decision_records_total" Counter "records" ["result"],
-        "Decision records, by result (written or dropped).";
+        "Decision records, by result (written, dropped or left_out).";
 }

@@ -176,6 +176,14 @@ impl Reader {
         }
     }
 
+    /// How many denials the records say were left out.
+    pub(super) fn denials_left_out(&self) -> u64 {
+        match &self.form {
+            Form::Records(_, record) => record.denials_left_out(),
+            _ => 0,
+        }
+    }
+
     /// Reads one line.
     pub(super) fn read(&mut self, line: &str) -> Read {
         if line.trim_ascii().is_empty() {

@@ -198,6 +198,14 @@ pub(super) fn warnings(log: &LogReport, plan: &Plan<'_>, reader: &Reader) -> Vec
              record all with decision_records.sampled_share: 1"
         ));
     }
+    if reader.denials_left_out() > 0 {
+        warnings.push(format!(
+            "{} denials are not among the records, which had too many of one limit in a second: \
+             this replay sees fewer requests than there were; \
+             decision_records.denials_per_second allows more",
+            reader.denials_left_out()
+        ));
+    }
     if plan.format == Format::Records && !reader.saw("path") && log.requests > 0 {
         warnings.push("no record has a path: limits and costs with a `match` do not apply".into());
     }

@@ -266,9 +266,10 @@ fn log(root: &mut Section<'_>) -> Option<Log> {
 fn decision_records(root: &mut Section<'_>) -> DecisionRecords {
     let mut section = root.section("decision_records");
     let sampled_share = section.share("sampled_share", 0.01);
+    let denials_per_second = to_usize(section.number("denials_per_second", 1_000, 1..=1_000_000));
     let max_waiting = to_usize(section.number("max_waiting", 8_192, 1..=1_000_000));
     section.finish();
-    DecisionRecords { sampled_share, max_waiting }
+    DecisionRecords { sampled_share, denials_per_second, max_waiting }
 }
 
 fn drain(root: &mut Section<'_>) -> Drain {

@@ -11,6 +11,7 @@ use sluicegate_proto::ext_authz::check_response::HttpResponse;
 use sluicegate_proto::ext_authz::core::HeaderValueOption;
 use sluicegate_proto::ext_authz::core::header_value_option::HeaderAppendAction;
 use sluicegate_proto::ext_authz::{DeniedHttpResponse, OkHttpResponse};
+use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 
 use crate::asking::{ENVOY_CHECK, Question, header, send_grpc};
 use crate::server::TestServer;
@@ -86,6 +87,32 @@ async fn the_style_of_the_headers_is_a_setting() {
     let ok = allowed(server.ask_envoy(Question::get("/a").by("acme").envoy()).await);
     assert_eq!(header(&ok.response_headers_to_add, "x-ratelimit-remaining"), Some("1"));
     assert_eq!(header(&ok.response_headers_to_add, "ratelimit"), None);
+}
+
+#[tokio::test]
+async fn a_denial_names_eight_limits_at_most_and_first_the_one_that_bound_it() {
+    let mut limits = "rate_limits:\n".to_owned();
+    for number in 0..20 {
+        let (limit, hours) = (if number < 3 { 5 } else { 1 }, if number == 17 { 2 } else { 1 });
+        limits.push_str(&format!("  l{number}: {{ limit: {limit}, window: {hours}h }}\n"));
+    }
+    let server = TestServer::start(&limits, |_| {});
+    let question = Question::get("/a").by("acme");
+    allowed(server.ask_envoy(question.envoy()).await);
+    // The first three have room left; of the others the eighteenth has the longest wait.
+    let denied = denied(server.ask_envoy(question.envoy()).await);
+    let body: Value = serde_json::from_str(&denied.body).unwrap();
+    let violated: Vec<&str> =
+        body["violated-policies"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(violated, ["l17", "l3", "l4", "l5", "l6", "l7", "l8", "l9"], "{body}");
+    assert_eq!(body["limit_name"], "l17");
+    let policy = header(&denied.headers, "ratelimit-policy").unwrap();
+    let named: Vec<_> = policy.split(", ").map(|item| item.split('"').nth(1).unwrap()).collect();
+    assert_eq!(named, violated);
+    let json: Value = serde_json::from_str(&server.post(&question.json()).await.body).unwrap();
+    assert_eq!(json["limits"].as_array().map(Vec::len), Some(20), "{json}");
+    let native = SluicegateClient::new(server.channel().await).check(question.native()).await;
+    assert_eq!(native.unwrap().into_inner().limits.len(), 20);
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 //!
 //! `envoy` is the main job end to end, `dimensions` what a request can be limited by, `addresses`
 //! whose address it has behind a proxy, `replicas` two replicas on one store, `deadlines` a gateway
-//! that waits shorter than they do, `compose` the files of `deploy/`, `fuzz` messages that nobody
-//! should send. The other modules start the servers.
+//! that waits shorter than they do, `denials` what a client is told, `compose` the files of
+//! `deploy/`, `fuzz` messages that nobody should send. The other modules start the servers.
 
 #![cfg(test)]
 
@@ -20,8 +20,10 @@ mod calls;
 mod compose;
 mod compose_file;
 mod deadlines;
+mod denials;
 mod dimensions;
 mod envoy;
+mod fleet;
 mod front;
 mod fuzz;
 mod fuzzed;

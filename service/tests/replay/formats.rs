@@ -161,12 +161,12 @@ fn decision_records_are_picked_out_of_the_log_of_the_service() {
         "2026-01-01T00:00:00Z INFO sluicegate: serving".to_owned(),
         r#"{"target":"sluicegate::reload","message":"of sluicegate::decision nothing"}"#.to_owned(),
         record(0, r#""path":"/v1/a","allowed":true,"sampled_share":0.25,"host":"a.example""#),
-        record(1, r#""path":"hash:77","allowed":false,"reason":"limit_exceeded","host":"a""#),
-        record(2, r#""path":"/v1/a","allowed":false,"reason":"invalid_request""#),
         record(
-            3,
-            r#""path":"/v1/a","allowed":false,"reason":"my_own","cost":3,"would_deny":["x"]"#,
+            1,
+            r#""path":"hash:77","allowed":false,"reason":"limit_exceeded","host":"a","left_out":5"#,
         ),
+        record(2, r#""path":"/v1/a","allowed":false,"reason":"invalid_request""#),
+        record(3, r#""path":"/v1/a","allowed":false,"reason":"my_own","cost":3,"left_out":2"#),
     ];
     world.file("log", log.join("\n")).file("new.yaml", LIMITS);
     let report = world.replay(&["--decisions", "d"]);
@@ -177,6 +177,7 @@ fn decision_records_are_picked_out_of_the_log_of_the_service() {
     assert_eq!(applied(&report), [3, 1, 0]);
     assert_eq!(report["policy"]["keys"][0]["key"], json!({"user_id": "hash:1234"}));
     assert!(report["warnings"][0].as_str().unwrap().contains("a share of 0.25"));
+    assert!(report["warnings"][1].as_str().unwrap().starts_with("7 denials are not among"));
     assert_eq!(world.decisions()[2]["reason"], "cost_exceeds_capacity");
 }
 

@@ -45,8 +45,11 @@ pub(super) struct RecordFields {
     reason: usize,
     path: Option<usize>,
     share: usize,
+    left_out: usize,
     /// What the last record that is one of a sample says of its share.
     sampled_share: Option<String>,
+    /// How many denials all records say were left out before them.
+    denials_left_out: u64,
 }
 
 impl Fields {
@@ -92,13 +95,18 @@ impl RecordFields {
             slot
         };
         let (target, call) = (own("target"), own("call"));
-        let (reason, share) = (own("reason"), own("sampled_share"));
+        let (reason, share, left_out) = (own("reason"), own("sampled_share"), own("left_out"));
         let path = fields.here.get("path").and_then(|place| place.slot);
-        Self { target, call, reason, path, share, sampled_share: None }
+        let (sampled_share, denials_left_out) = (None, 0);
+        Self { target, call, reason, path, share, left_out, sampled_share, denials_left_out }
     }
 
     pub(super) fn sampled_share(&self) -> Option<&str> {
         self.sampled_share.as_deref()
+    }
+
+    pub(super) const fn denials_left_out(&self) -> u64 {
+        self.denials_left_out
     }
 
     /// Fills the values of a line; `false` where it is no record of a request that reached the
@@ -128,6 +136,8 @@ impl RecordFields {
         {
             self.sampled_share = Some(share.to_owned());
         }
+        let left_out = values.get(self.left_out).and_then(|count| count.parse().ok());
+        self.denials_left_out = self.denials_left_out.saturating_add(left_out.unwrap_or(0));
         // A path that was made unreadable would be taken for another path.
         if let Some(slot) = self.path
             && values.get(slot).is_some_and(|path| !path.starts_with(['/', '*']))
