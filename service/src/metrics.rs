@@ -70,6 +70,8 @@ pub struct StoreMetrics {
     batched_checks: Counter,
     breaker: Gauge,
     generations: Counter,
+    memory_used: Gauge,
+    memory_max: Gauge,
 }
 
 /// The file that tells the place of an address.
@@ -194,6 +196,8 @@ impl StoreMetrics {
             batched_checks: add(r, &table::BATCHED_CHECKS, Counter::default()),
             breaker: add(r, &table::BREAKER, Gauge::default()),
             generations: add(r, &table::GENERATIONS, Counter::default()),
+            memory_used: add(r, &table::STORE_MEMORY_USED, Gauge::default()),
+            memory_max: add(r, &table::STORE_MEMORY_MAX, Gauge::default()),
         }
     }
 
@@ -206,9 +210,12 @@ impl StoreMetrics {
         }
     }
 
-    /// Shows the shared store: its breaker now, and its calls since the start.
+    /// Shows the shared store: its breaker and its memory now, and its calls since the start.
     pub fn shared(&self, node: &ValkeyNode) {
         self.breaker.set(node.breaker() as i64);
+        let [used, max] = node.memory_bytes();
+        self.memory_used.set(i64::try_from(used).unwrap_or(i64::MAX));
+        self.memory_max.set(i64::try_from(max).unwrap_or(i64::MAX));
         self.batches.inner().store(node.batches(), Relaxed);
         self.batched_checks.inner().store(node.batched_checks(), Relaxed);
     }

@@ -81,6 +81,10 @@ table! {
         "0: the store is used; 1: it is being probed; 2: it is left alone.";
     GENERATIONS: "sluicegate_store_generation_changes_total" Counter "changes" [],
         "How often the store was found emptied.";
+    STORE_MEMORY_USED: "sluicegate_store_memory_used_bytes" Gauge "bytes" [],
+        "Memory that the shared store uses, as it says itself; 0 where it may not be asked.";
+    STORE_MEMORY_MAX: "sluicegate_store_memory_max_bytes" Gauge "bytes" [],
+        "Its maxmemory, above which it refuses every write; 0 where it has none.";
     MEMORY_COUNTERS: "sluicegate_memory_counters" Gauge "counters" [],
         "Counters in the embedded store.";
     MEMORY_MAX: "sluicegate_memory_max_counters" Gauge "counters" [],

@@ -1,7 +1,7 @@
 //! The shared store: one script on Valkey or Redis, the same arithmetic and the same bytes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use sluicegate_limits::decide::Check;
@@ -14,10 +14,12 @@ mod batch;
 mod connection;
 pub mod packing;
 mod patience;
+mod server_memory;
 mod store_clock;
 
 use batch::{Driver, Job, MOST_ASKS};
 use patience::{Patience, Turns};
+use server_memory::ServerMemory;
 use store_clock::StoreClock;
 
 use super::breaker::{Breaker, BreakerState};
@@ -53,7 +55,7 @@ const MOST_WAITING: usize = 4_096;
 pub struct ValkeyNode {
     settings: ValkeySettings,
     breaker: Arc<Breaker>,
-    warned_of_eviction: AtomicBool,
+    memory: ServerMemory,
     batches: AtomicU64,
     batched_checks: AtomicU64,
 }
@@ -74,7 +76,7 @@ impl ValkeyNode {
         Arc::new(Self {
             settings,
             breaker: Arc::default(),
-            warned_of_eviction: AtomicBool::new(false),
+            memory: ServerMemory::default(),
             batches: AtomicU64::new(0),
             batched_checks: AtomicU64::new(0),
         })
@@ -96,6 +98,13 @@ impl ValkeyNode {
     #[must_use]
     pub fn batched_checks(&self) -> u64 {
         self.batched_checks.load(Relaxed)
+    }
+
+    /// Bytes that the server uses, and its `maxmemory`: 0 where it has none. Both are 0 before it
+    /// was asked, and where it may not be.
+    #[must_use]
+    pub fn memory_bytes(&self) -> [u64; 2] {
+        self.memory.bytes()
     }
 
     fn count_batch(&self, checks: usize) {

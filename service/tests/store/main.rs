@@ -27,6 +27,7 @@ mod pools;
 mod replica;
 mod rights;
 mod script;
+mod server_memory;
 mod trace;
 mod vectors;
 mod world;

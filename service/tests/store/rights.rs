@@ -23,7 +23,7 @@ rate_limits:
 ";
 
 /// The words of the documented command after the password.
-fn documented() -> Vec<String> {
+pub(crate) fn documented() -> Vec<String> {
     let page = include_str!("../../../docs/store.md");
     let block = page.split("```").find(|block| block.contains("ACL SETUSER")).expect("a command");
     let words: Vec<&str> = block.split_whitespace().collect();
@@ -72,7 +72,7 @@ fn why(outcome: Result<(), StoreError>) -> Option<String> {
 
 #[test]
 fn the_documented_rights_are_enough_and_nothing_else_is_tried() {
-    let server = ValkeyServer::start(&[]);
+    let server = ValkeyServer::start(&["--maxmemory", "256mb"]);
     let (logged, _guard) = Logged::start();
     run(async {
         for (database, more) in [(0, None), (3, Some("+select".to_owned()))] {

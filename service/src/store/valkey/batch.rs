@@ -135,8 +135,7 @@ impl Driver {
                     // Whoever asked may have gone.
                     let _ = job.answer.send(answer);
                 }
-                self.node.breaker.success();
-                self.tell_refusal(None);
+                self.answered(None);
                 None
             }
             Ok(Answer::Late { .. }) => {
@@ -148,8 +147,7 @@ impl Driver {
             }
             Err(error @ StoreError::Refused(_)) => {
                 refuse(batch, &error);
-                self.node.breaker.success();
-                self.tell_refusal(Some(&error));
+                self.answered(Some(&error));
                 None
             }
             Err(error) => {
@@ -159,6 +157,15 @@ impl Driver {
                 tracing::warn!(%store, %error, "the store does not answer: left alone");
                 Some(opened)
             }
+        }
+    }
+
+    /// The server answered a call, maybe with a refusal.
+    fn answered(&mut self, refusal: Option<&StoreError>) {
+        self.node.breaker.success();
+        self.tell_refusal(refusal);
+        if let Some(open) = &self.connection {
+            open.connection.look_at_memory(&self.node);
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -15,6 +14,7 @@ use sluicegate_limits::time::Timestamp;
 
 use super::packing::Packed;
 use super::{SCRIPT, ValkeyNode};
+use crate::clock;
 use crate::output::shown;
 use crate::settings::{Secret, ValkeySettings};
 
@@ -69,7 +69,7 @@ impl Connection {
         let mut link = connecting.await.map_err(|error| broken(CONNECT, &error))?;
         log_in(&link, settings).await?;
         let msetex = has_msetex(&mut link).await?;
-        warn_of_eviction(&mut link, node).await;
+        node.memory.look(&mut link, &node.settings.url).await;
         let sha = load_script(&mut link).await.map_err(|error| broken(LOAD, &error))?;
         let mut connection = Self { link, sha, msetex };
         connection.call(&Packed::nothing(), None).await?;
@@ -79,6 +79,19 @@ impl Connection {
     /// Whether several keys can be written at once.
     pub(super) const fn msetex(&self) -> bool {
         self.msetex
+    }
+
+    /// Looks how full the server is, beside the calls, where it is time to.
+    pub(super) fn look_at_memory(&self, node: &Arc<ValkeyNode>) {
+        if !node.memory.is_due(clock::instant()) {
+            return;
+        }
+        let (mut link, node) = (self.link.clone(), Arc::clone(node));
+        tokio::spawn(async move {
+            let look = node.memory.look(&mut link, &node.settings.url);
+            // What gets no answer is tried again soon.
+            let _ = tokio::time::timeout(CONNECT_TIMEOUT, look).await;
+        });
     }
 
     /// One script call. The server may have forgotten the script: then it executed nothing, and
@@ -176,35 +189,6 @@ async fn has_msetex(link: &mut MultiplexedConnection) -> Result<bool, CallError>
     let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     Ok(text("server") == "valkey" && version >= MSETEX_SINCE)
-}
-
-/// Any policy but `noeviction` drops counters when memory is full, and a dropped counter is a
-/// fresh one. Said once in the life of the process.
-async fn warn_of_eviction(link: &mut MultiplexedConnection, node: &ValkeyNode) {
-    let warned = &node.warned_of_eviction;
-    if warned.load(Relaxed) {
-        return;
-    }
-    let info: Result<String, _> = redis::cmd("INFO").arg("memory").query_async(link).await;
-    let policy = info.ok().and_then(|info| {
-        let mut lines = info.lines();
-        lines.find_map(|line| line.strip_prefix("maxmemory_policy:").map(str::to_owned))
-    });
-    if policy.as_deref() == Some("noeviction") || warned.swap(true, Relaxed) {
-        return;
-    }
-    let store = node.settings.url.to_string();
-    match policy {
-        Some(policy) => tracing::warn!(
-            store,
-            policy,
-            "the store drops counters when its memory is full: set maxmemory-policy noeviction"
-        ),
-        None => tracing::warn!(
-            store,
-            "cannot see the store's maxmemory-policy (allow +info); it must be noeviction"
-        ),
-    }
 }
 
 async fn load_script(link: &mut MultiplexedConnection) -> Result<String, RedisError> {
