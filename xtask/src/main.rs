@@ -1,5 +1,6 @@
-//! Developer commands: `cargo xtask parts | test | tidy | fuzz`.
+//! Developer commands: `cargo xtask parts | test | tidy | fuzz | floods`.
 
+mod floods;
 mod fuzz;
 mod parts;
 mod runner;
@@ -14,8 +15,11 @@ cargo xtask COMMAND
   parts            gets the real Valkey and Envoy that the tests run against
   test [ARG]...    gets the parts and runs every test; ARGs go to the test runner
   tidy             checks the rules of the house that rustfmt and clippy do not
-  fuzz [--full]    throws random and mutated messages at a running server, and broken
-                   files at the policy compiler; the short form is what CI runs";
+  fuzz [--full]    throws random and mutated messages at a running server, header blocks at
+                   Envoy in front of it, and broken files at the policy compiler; the short
+                   form is what CI runs
+  floods           throws what clients and strangers may try at Envoy and at the server, in
+                   full; the tests do it in short";
 
 /// What a command answers: nothing, or why it failed, in words for the person at the terminal.
 type Outcome<T> = Result<T, String>;
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
         "test" => runner::test(&rest),
         "tidy" => tidy::command(),
         "fuzz" => fuzz::command(&rest),
+        "floods" => floods::command(&rest),
         "" | "help" | "-h" | "--help" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -30,8 +30,18 @@ pub(crate) fn test(args: &[String]) -> Outcome<()> {
     run(tests.current_dir(&workspace.root), "the test runner")
 }
 
+/// Runs some tests of `service/tests/real`, one after the other, and shows what they print.
+pub(crate) fn real_test(filter: &str, build: &[&str], counts: &[(&str, &str)]) -> Outcome<()> {
+    let workspace = Workspace::find()?;
+    let mut tests = cargo();
+    tests.args(["test", "--package", "sluicegate", "--test", "real"]).args(build);
+    tests.args(["--", "--nocapture", "--test-threads=1", filter]);
+    tests.envs(counts.iter().copied()).envs(exports(&workspace)?);
+    run(tests.current_dir(&workspace.root), filter.trim_end_matches(':'))
+}
+
 /// The environment that tells the tests where the parts are; gets the parts first.
-pub(crate) fn exports(workspace: &Workspace) -> Outcome<Vec<(&'static str, std::path::PathBuf)>> {
+fn exports(workspace: &Workspace) -> Outcome<Vec<(&'static str, std::path::PathBuf)>> {
     Ok(PARTS.iter().map(|part| part.variable).zip(get_all(workspace)?).collect())
 }
 

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/http2.rs"]
 mod http2;
 #[allow(dead_code, reason = "shared with tests that use more of it")]

@@ -1,4 +1,5 @@
-//! Random and mutated messages at each door of a running server, and broken policy files.
+//! Random and mutated messages at each door of a running server, header blocks through a gateway,
+//! and broken policy files.
 //!
 //! Every message is answered or its connection is closed; nothing panics, nothing exits, and the
 //! memory of the server stays what it was after the first tenth. `cargo xtask fuzz` runs it with
@@ -6,8 +7,10 @@
 
 use sluicegate_limits::policy::{Policy, SourceFile};
 
+use crate::blocks;
 use crate::fuzzed::{Door, Server, examples, resident_kib};
 use crate::generate::Generator;
+use crate::tracers::TRACERS;
 
 /// The most that resident memory may grow after the first tenth, in KiB.
 const MAX_GROWTH_KIB: u64 = 64 * 1024;
@@ -56,6 +59,14 @@ async fn the_door_of_envoy_answers_or_closes() {
 #[tokio::test]
 async fn the_http_door_answers_or_closes() {
     fuzz(Door::Http).await;
+}
+
+/// Every tracer of Envoy, both rules for failures, both versions of HTTP.
+#[tokio::test]
+async fn no_header_block_passes_a_limit_or_breaks_the_gateways_connection() {
+    for tracer in TRACERS {
+        blocks::fuzz(tracer, seed(), setting("SLUICEGATE_FUZZ_BLOCKS", 32)).await;
+    }
 }
 
 #[tokio::test]

@@ -81,8 +81,8 @@ pub(crate) fn examples() -> Vec<String> {
 /// The server under fire.
 pub(crate) struct Server {
     process: Process,
-    grpc: SocketAddr,
-    http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
     limits: PathBuf,
     /// Of reservations and holds that it granted before anything was sent.
     tokens: Vec<String>,
@@ -100,6 +100,11 @@ pub(crate) enum Door {
 impl Server {
     /// Starts the real binary on free ports and waits until it is ready.
     pub(crate) async fn start(name: &str) -> Self {
+        Self::start_trusting(name, "127.0.0.0/8").await
+    }
+
+    /// The same, where only this network is trusted.
+    pub(crate) async fn start_trusting(name: &str, network: &str) -> Self {
         let alone = alone().await;
         let folder = folder(&format!("fuzz-{name}"));
         let limits = folder.join("limits");
@@ -110,6 +115,8 @@ impl Server {
         let mut serve = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
         serve.args(["serve", "-c", "sluicegate.yaml"]).current_dir(&folder);
         serve.args(["--grpc-addr", &grpc.to_string(), "--http-addr", &http.to_string()]);
+        serve.env("SLUICEGATE__LISTENERS__GRPC__TRUST", network);
+        serve.env("SLUICEGATE__LISTENERS__HTTP__TRUST", network);
         let process = Process::start("sluicegate", &mut serve);
         let tokens = Vec::new();
         let mut server = Self { process, grpc, http, limits, tokens, _alone: alone };

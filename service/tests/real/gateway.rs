@@ -36,7 +36,10 @@ impl Gateway {
         let (address, admin) = (free_address(), free_address());
         let config = folder.join("envoy.yaml");
         std::fs::write(&config, change(configuration(address, admin, upstream, replicas))).unwrap();
-        let mut envoy = Command::new(part("SLUICEGATE_ENVOY", "envoy-1.40.0/envoy"));
+        // With as many files as the system allows: it does not raise its own limit.
+        let mut envoy = Command::new("sh");
+        envoy.args(["-c", "ulimit -Sn $(ulimit -Hn) && exec \"$@\"", "sh"]);
+        envoy.arg(part("SLUICEGATE_ENVOY", "envoy-1.40.0/envoy"));
         envoy.arg("-c").arg(&config);
         envoy.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]);
         envoy.args(["--file-flush-interval-msec", "50"]);
@@ -44,6 +47,22 @@ impl Gateway {
         let gateway = Self { process, address, admin };
         gateway.until_healthy(2).await;
         gateway
+    }
+
+    /// One of its statistics; 0 where it has none of that name.
+    pub(crate) async fn statistic(&self, name: &str) -> u64 {
+        let path = format!("/stats?filter=^{name}$");
+        let answer = call(Ipv4Addr::LOCALHOST.into(), self.admin, "GET", &path, &[]).await;
+        let body = answer.unwrap().body;
+        body.trim().rsplit_once(": ").map_or(0, |(_, number)| number.parse().unwrap())
+    }
+
+    /// Fails where a connection to a replica ended while something was asked over it.
+    pub(crate) async fn no_connection_broke(&self) {
+        for what in ["destroy_remote_with_active_rq", "close_notify", "protocol_error"] {
+            let broken = self.statistic(&format!("cluster.sluicegate.upstream_cx_{what}")).await;
+            assert_eq!(broken, 0, "{what}");
+        }
     }
 
     /// Waits until Envoy finds that many replicas healthy.

@@ -7,7 +7,10 @@ use prost::Message;
 use sluicegate_proto::ext_authz::{self, attribute_context, core};
 use sluicegate_proto::v1;
 
+mod blocks;
 mod held;
+
+pub(crate) use blocks::Field;
 
 /// Text that has broken parsers before, beside what is usual.
 const TEXTS: [&str; 30] = [

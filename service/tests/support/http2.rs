@@ -45,14 +45,29 @@ impl Frame {
         Self { kind, flags, stream, payload }
     }
 
+    /// A whole request without a body.
+    pub(crate) fn get(stream: u32, path: &str) -> Self {
+        Self::new(HEADERS, END_HEADERS | END_STREAM, stream, block(&get(path)))
+    }
+
+    /// The same with more headers, of any bytes.
+    pub(crate) fn get_with(stream: u32, path: &str, more: &[(Vec<u8>, Vec<u8>)]) -> Vec<Self> {
+        let mut frames = Self::of_block(stream, &[block(&get(path)), block(more)].concat());
+        frames.first_mut().unwrap().flags |= END_STREAM;
+        frames
+    }
+
     /// The head of a gRPC call; its body follows.
     pub(crate) fn head(stream: u32, path: &str) -> Self {
-        Self::new(HEADERS, END_HEADERS, stream, block(path, &[]))
+        Self::new(HEADERS, END_HEADERS, stream, call(path, &[]))
     }
 
     /// The same with more headers, in as many frames as it needs.
     pub(crate) fn heads(stream: u32, path: &str, more: &[(&str, &str)]) -> Vec<Self> {
-        let block = block(path, more);
+        Self::of_block(stream, &call(path, more))
+    }
+
+    fn of_block(stream: u32, block: &[u8]) -> Vec<Self> {
         let mut frames: Vec<Self> = block
             .chunks(MAX_PAYLOAD)
             .map(|part| Self::new(CONTINUATION, 0, stream, part.to_vec()))
@@ -184,8 +199,12 @@ pub(crate) async fn connect_from(from: IpAddr, to: SocketAddr) -> TcpStream {
     socket.connect(to).await.unwrap()
 }
 
-/// A header block: literals that are not indexed, without Huffman.
-fn block(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+fn get(path: &str) -> [(&str, &str); 4] {
+    [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "api.test")]
+}
+
+/// The header block of a gRPC call.
+fn call(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let call = [
         (":method", "POST"),
         (":scheme", "http"),
@@ -194,12 +213,17 @@ fn block(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
         ("content-type", "application/grpc"),
         ("te", "trailers"),
     ];
+    block(&[&call, more].concat())
+}
+
+/// A header block: literals that are not indexed, without Huffman.
+fn block<T: AsRef<[u8]>>(fields: &[(T, T)]) -> Vec<u8> {
     let mut block = Vec::new();
-    for (name, value) in call.iter().chain(more) {
+    for (name, value) in fields {
         block.push(0);
-        for text in [name, value] {
-            length(text.len(), &mut block);
-            block.extend(text.as_bytes());
+        for bytes in [name.as_ref(), value.as_ref()] {
+            length(bytes.len(), &mut block);
+            block.extend(bytes);
         }
     }
     block
