@@ -6,7 +6,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use crate::output::{Fields, JsonErrors, Stream, log_lines};
+use crate::output::{Fields, JsonErrors, log_lines};
 use crate::settings::{Log, LogFormat};
 
 mod spans;
@@ -80,7 +80,7 @@ pub fn start_log(log: Log) -> Result<(), TryInitError> {
         }
         LogFormat::Text => {
             let layer = layer.with_writer(log_lines).fmt_fields(Fields).with_target(false);
-            registry.with(layer.with_ansi(Stream::Err.is_terminal())).try_init()
+            registry.with(layer.with_ansi(false)).try_init()
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use sluicegate_proto::v1 as proto;
 use sluicegate_proto::v1::sluicegate_server::{Sluicegate, SluicegateServer};
@@ -73,8 +74,8 @@ rate_limits:
     file("bad/raw.yaml", format!("rate_limits: [{EVIL}"));
     file("settings.yaml", format!("\"{QUOTED}\": 1\nunmatched: \"{QUOTED}\"\n"));
     let entry = format!(
-        "{{\"ts\":\"2026-01-01T00:00:00Z\",\"method\":\"{QUOTED}\",\"tenant_id\":\"{QUOTED}\",\
-         \"path\":\"/{QUOTED}\",\"{QUOTED}\":\"{QUOTED}\"}}\n"
+        "{{\"ts\":\"2026-01-01T00:00:00Z\",\"method\":\"GET\",\"tenant_id\":\"{QUOTED}\",\
+         \"path\":\"/a\",\"{QUOTED}\":\"{QUOTED}\"}}\n"
     );
     file(EVIL, format!("{}{EVIL}\n{{\"ts\":\"{QUOTED}\"}}\n", entry.repeat(3)));
     folder
@@ -140,6 +141,46 @@ fn no_command_prints_what_a_terminal_obeys() {
     assert!(seen > 40, "only {seen} commands showed what is hostile, escaped");
     let page = fs::read_to_string(folder.join("page")).unwrap();
     assert_clean("the page", &page);
+}
+
+/// Runs a command of the binary whose terminal Python plays: exit code, and what it shows.
+fn on_a_terminal(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    const PLAY: &str = "import os, pty, sys\n\
+                        sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut play = Command::new("python3");
+    play.args(["-c", PLAY, env!("CARGO_BIN_EXE_sluicegate")]).args(arguments);
+    play.current_dir(folder).env("SLUICEGATE__DEVELOPMENT", "true").stdin(Stdio::null());
+    let done = play.output().expect("python3 runs");
+    let shown = String::from_utf8(done.stdout).expect("text");
+    // What a terminal makes of the end of a line.
+    (done.status.code().expect("not by a signal"), shown.replace("\r\n", "\n"))
+}
+
+#[test]
+fn on_a_terminal_only_our_own_colours_are_obeyed() {
+    let folder = world("hostile-terminal");
+    let limits = format!("{EVIL}.yaml");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let on_a_store = ["serve", "--limits", "new", "--store", "redis://127.0.0.1:1"];
+    let commands: [(i32, &[&str]); 5] = [
+        (78, &["check", "bad"]),
+        (1, &["diff", &limits, "new"]),
+        (2, &["diff", EVIL]),
+        (0, &["--help"]),
+        (78, &[&on_a_store[..], &["--grpc-addr", &taken]].concat()),
+    ];
+    let mut coloured = 0;
+    for (exit, command) in commands {
+        let (code, mut shown) = on_a_terminal(&folder, command);
+        assert_eq!(code, exit, "{command:?}: {shown}");
+        coloured += usize::from(shown.contains('\u{1b}'));
+        for colour in ["0", "1", "4", "31", "32", "33", "34", "1;31", "1;33"] {
+            shown = shown.replace(&format!("\u{1b}[{colour}m"), "");
+        }
+        assert_clean(&format!("{command:?} on a terminal"), &shown);
+    }
+    assert!(coloured >= 4, "{coloured} have colours");
 }
 
 #[test]
