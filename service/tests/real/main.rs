@@ -3,8 +3,9 @@
 //! `envoy` is the main job end to end, `dimensions` what a request can be limited by, `addresses`
 //! whose address it has behind a proxy, `replicas` two replicas on one store, `deadlines` a gateway
 //! that waits shorter than they do, `denials` what a client is told, `compose` the files of
-//! `deploy/`, `shared` what clients cannot do to the connection that all of them share, `floods` the
-//! same in numbers, `fuzz` messages that nobody should send. The other modules start the servers.
+//! `deploy/`, `shared` what clients cannot do to the connection that all of them share, `floods`
+//! the same in numbers, `fuzz` messages that nobody should send. The other modules start the
+//! servers.
 
 #![cfg(test)]
 
