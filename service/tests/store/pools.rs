@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sluicegate::call::{Call, Decision, Ending, Method};
-use sluicegate::limiter::Limiter;
+use sluicegate::limiter::{Limiter, Shared};
 use sluicegate::metrics::Metrics;
 use sluicegate::store::Store;
 use sluicegate_limits::attributes::AttributesBuilder;
@@ -12,15 +12,16 @@ use sluicegate_limits::memory::Memory;
 use sluicegate_limits::time::{Micros, Tokens};
 use sluicegate_limits::verdict::Reason;
 
-use crate::replica::{call, call_of, end, seconds, token};
+use crate::replica::{call, call_of, end, policy, seconds, token};
 use crate::server::{settings, shared};
 use crate::world::run;
 
-/// A replica whose embedded store has so many places.
-fn replica(limits: &str, places: usize) -> (Limiter, Arc<Memory>) {
+/// A replica whose embedded store has so many places, and what its cores share.
+fn replica(limits: &str, places: usize) -> (Limiter, Arc<Memory>, Arc<Shared>) {
     let (memory, metrics) = (Arc::new(Memory::new(places)), Metrics::new(places));
     let (shared, _) = shared(limits, &settings(), &memory, &metrics);
-    (Limiter::new(shared, Store::Memory(Arc::clone(&memory))), memory)
+    let limiter = Limiter::new(Arc::clone(&shared), Store::Memory(Arc::clone(&memory)));
+    (limiter, memory, shared)
 }
 
 #[test]
@@ -30,25 +31,31 @@ rate_limits:
   anonymous: { key: ip_address, limit: 2, window: 1h }
   default: { key: tenant_id, limit: 5, window: 1h }
 ";
-    run(async {
-        let (limiter, memory) = replica(LIMITS, 10_000);
-        for number in 0..30_000_u32 {
-            let mut facts = AttributesBuilder::new();
-            let address = std::net::Ipv4Addr::from_bits(0x0b00_0000 + number).to_string();
-            facts.set("ip_address", &address).unwrap();
-            let call = Call { attributes: facts.finish(), ..call("/", Method::Check) };
-            limiter.check(call).await;
-        }
-        let overflowed = memory.overflowed();
-        assert!(overflowed > 0, "it was no flood");
-        for tenant in 0..2_000 {
-            let first = call_of(&format!("tenant-{tenant}"), "/", Method::Check);
-            let verdict = limiter.check(first).await.verdict;
-            assert!(verdict.allowed, "{tenant}: {verdict:?}");
-            assert_eq!(verdict.remaining(), Some(Tokens::new(4)), "{tenant}");
-        }
-        assert_eq!(memory.overflowed(), overflowed);
-    });
+    const OTHERS: &str = "rate_limits: { other: { limit: 1, window: 1h, mode: shadow } }";
+    // From the start, or after a change of the policy.
+    run(flooded(replica(LIMITS, 10_000)));
+    let (limiter, memory, shared) = replica(OTHERS, 10_000);
+    shared.set_policy(policy(LIMITS));
+    run(flooded((limiter, memory, shared)));
+}
+
+async fn flooded((limiter, memory, _): (Limiter, Arc<Memory>, Arc<Shared>)) {
+    for number in 0..30_000_u32 {
+        let mut facts = AttributesBuilder::new();
+        let address = std::net::Ipv4Addr::from_bits(0x0b00_0000 + number).to_string();
+        facts.set("ip_address", &address).unwrap();
+        let call = Call { attributes: facts.finish(), ..call("/", Method::Check) };
+        limiter.check(call).await;
+    }
+    let overflowed = memory.overflowed();
+    assert!(overflowed > 0, "it was no flood");
+    for tenant in 0..2_000 {
+        let first = call_of(&format!("tenant-{tenant}"), "/", Method::Check);
+        let verdict = limiter.check(first).await.verdict;
+        assert!(verdict.allowed, "{tenant}: {verdict:?}");
+        assert_eq!(verdict.remaining(), Some(Tokens::new(4)), "{tenant}");
+    }
+    assert_eq!(memory.overflowed(), overflowed);
 }
 
 /// Reserves so many tokens for a tenant and settles what it did cost.
@@ -70,7 +77,7 @@ rate_limits:
 #[test]
 fn one_tenants_settlements_refuse_no_other_tenants() {
     run(async {
-        let (limiter, _) = replica(RESERVED, 1_000);
+        let (limiter, ..) = replica(RESERVED, 1_000);
         let mut kept = 0;
         while settled(&limiter, "flood", 1, 1).await.verdict.allowed {
             kept += 1;
@@ -88,7 +95,7 @@ fn one_tenants_settlements_refuse_no_other_tenants() {
 #[test]
 fn a_reservation_of_nothing_leaves_no_record() {
     run(async {
-        let (limiter, _) = replica(RESERVED, 8);
+        let (limiter, ..) = replica(RESERVED, 8);
         for _ in 0..1_000 {
             assert!(settled(&limiter, "acme", 0, 0).await.verdict.allowed);
         }
