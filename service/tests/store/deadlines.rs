@@ -169,7 +169,9 @@ fn what_waits_too_long_behind_others_is_denied_while_the_store_answers() {
         let overloaded = count(|verdict| verdict.reason == Some(Reason::Overloaded));
         assert_eq!(backed + by_rule + overloaded, 2_560);
         assert!(backed >= 128 && overloaded >= 1_024, "{backed}, {by_rule}, {overloaded}");
-        assert!(by_rule <= 128, "only the call that was under way: {by_rule}");
+        // Nothing that never left this process answers by its rule.
+        let sent = usize::try_from(node(&store).batched_checks()).unwrap() - 1;
+        assert!(backed + by_rule <= sent, "{backed} and {by_rule} of {sent}");
         assert_eq!(node(&store).breaker(), BreakerState::Closed);
     });
 }

@@ -23,7 +23,7 @@ rate_limits:
 ";
 
 /// The words of the documented command after the password.
-pub(crate) fn documented() -> Vec<String> {
+fn documented() -> Vec<String> {
     let page = include_str!("../../../docs/store.md");
     let block = page.split("```").find(|block| block.contains("ACL SETUSER")).expect("a command");
     let words: Vec<&str> = block.split_whitespace().collect();

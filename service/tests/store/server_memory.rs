@@ -4,9 +4,8 @@ use sluicegate::metrics::Metrics;
 
 use crate::failures::node;
 use crate::logged::Logged;
-use crate::rights::documented;
 use crate::valkey::ValkeyServer;
-use crate::world::{PATIENCE, command, direct, login, passes, run, start, store, until};
+use crate::world::{PATIENCE, command, direct, passes, run, store, until};
 
 const NEARLY_FULL: &str = "the store's memory is nearly full";
 const ROOM: &str = "the store has room";
@@ -72,22 +71,5 @@ fn what_keeps_the_bound_from_being_one_is_told_once() {
         // Two processes, as it seems.
         assert_eq!(logged.count("the store has no maxmemory"), 2);
         assert_eq!(logged.count("set maxmemory-policy noeviction"), 2);
-    });
-}
-
-#[test]
-fn without_the_right_to_look_that_is_told_once_and_calls_go_on() {
-    let server = ValkeyServer::start(&[]);
-    let (logged, _guard) = Logged::start();
-    run(async {
-        let mut direct = direct(&server).await;
-        let rights = documented().join(" ").replace(" +info", "");
-        command(&mut direct, &format!("ACL SETUSER gate on >pass-word {rights}")).await;
-        let store = start(login(server.port(), "gate", "pass-word"));
-        for _ in 0..3 {
-            assert_eq!(passes(&store, 1, 100).await, Ok(true));
-        }
-        assert_eq!(logged.count("cannot see the store's maxmemory"), 1);
-        assert_eq!(node(&store).memory_bytes(), [0, 0]);
     });
 }
