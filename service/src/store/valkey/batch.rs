@@ -125,8 +125,8 @@ impl Driver {
         let latest = batch.iter().map(|job| job.patience.until).max()?;
         let deadline = clock::instant() + self.node.settings.timeout;
         let checks: Vec<&Check> = batch.iter().map(|job| &job.check).collect();
-        let outcome = self.call(&checks, latest, deadline).await;
         self.node.count_batch(batch.len());
+        let outcome = self.call(&checks, latest, deadline).await;
         match outcome {
             Ok(Answer::Decided { generation, checks, .. }) => {
                 for (job, decided) in batch.into_iter().zip(checks) {
