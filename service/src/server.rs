@@ -167,7 +167,7 @@ impl Server {
         let routers = Arc::new(routers);
         let mut cores = Vec::new();
         for core in 0..threads.get() {
-            // Bounded by the permits of the listeners: each waiting connection holds one.
+            // Bounded by the places of the listeners: each waiting connection has one.
             let (deal, dealt) = mpsc::unbounded_channel();
             cores.push(deal);
             let (routers, lifecycle) = (Arc::clone(&routers), lifecycle.clone());

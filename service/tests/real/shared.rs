@@ -96,6 +96,24 @@ async fn what_a_replica_has_no_room_for_it_denies_itself() {
     }
 }
 
+#[tokio::test]
+async fn a_replica_that_is_gone_is_no_error_for_a_crowd() {
+    const CLIENTS: u8 = 200;
+    let mut world = World::start("gone", false, |text| text).await;
+    let to = world.gateway.address;
+    // It has no connection of a client yet: what is on its way when a replica ends may be counted,
+    // and is never sent again.
+    world.replicas[1].process.kill();
+    let mut asking = JoinSet::new();
+    for host in 1..=CLIENTS {
+        asking.spawn(async move { call(client(host), to, "GET", "/", &[]).await });
+    }
+    let mut told = Told::default();
+    asking.join_all().await.into_iter().for_each(|answer| told.add(Told::of(answer)));
+    assert_eq!(told.errors, [""; 0], "{told:?}");
+    assert_eq!(told.passed, usize::from(CLIENTS));
+}
+
 /// The configuration of a gateway where nobody gives up while the replicas stand still: neither a
 /// call nor a health check.
 fn patient(text: String) -> String {
