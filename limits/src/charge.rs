@@ -6,8 +6,8 @@ use crate::attributes::Attributes;
 use crate::counter::{Op, Terms};
 use crate::decide::{Ask, Check, Key, Reply};
 use crate::invalid::InvalidRequest;
-use crate::matching::KeyValues;
-use crate::policy::units::MAX_HOLD;
+use crate::matching::{CostFrom, KeyValues, Request};
+use crate::policy::units::{ABOVE_MAX_COST, MAX_HOLD};
 use crate::policy::{CostRule, Layer, Limit, Mode, Numbers, Policy};
 use crate::time::{Micros, Timestamp, Tokens};
 
@@ -208,8 +208,8 @@ impl Policy {
         })
     }
 
-    /// What a request owes: one charge for each limit that is not disabled, whose `match` holds
-    /// and whose key attributes are all present. `cost` is what the caller states, in tokens.
+    /// What a request owes: one charge for each limit that applies to it. `cost` is what the
+    /// caller states, in tokens.
     ///
     /// # Errors
     /// A request that cannot be decided, whatever is left of its limits.
@@ -223,25 +223,50 @@ impl Policy {
         let network = self.ip_prefix.network(attributes);
         let request = self.request(attributes, cost).counted_as(network.as_deref());
         let charge = |(at, limit, values): (u32, &'p Limit, KeyValues<'_>)| {
+            let tokens = limit.owed(&request, &values)?;
             let key = secret.key(limit, &values);
             let (numbers, layer) = self.numbers((at, limit), &request, now);
-            Charge {
+            Ok(Charge {
                 limit,
                 key,
                 penalty_key: limit.penalty.map(|_| secret.penalty_key(limit, &values, key)),
                 numbers,
                 layer,
                 terms: limit.terms(&numbers, now),
-                tokens: limit.cost_of(&request).0,
+                tokens,
                 cost_is_stated: limit.cost == CostRule::Endpoint,
-            }
+            })
         };
-        let charges: Charges<'p> =
-            self.applying(&request).map(charge).take(MAX_CHARGES + 1).collect();
+        let all = self.applying(&request).take(MAX_CHARGES + 1).map(charge);
+        let charges: Charges<'p> = all.collect::<Result<_, _>>()?;
         if charges.len() > MAX_CHARGES {
             return Err(InvalidRequest::TooManyLimits);
         }
         Ok(charges)
+    }
+}
+
+impl Limit {
+    /// What a request that this limit applies to owes it.
+    ///
+    /// Of a limit in shadow a request that would be invalid owes more than any capacity holds: so
+    /// it would be denied, nothing is taken of any counter, and no other limit notices.
+    ///
+    /// # Errors
+    /// Where the limit is enforcing, and the key or the cost cannot be told.
+    fn owed(
+        &self,
+        request: &Request<'_>,
+        values: &KeyValues<'_>,
+    ) -> Result<Tokens, InvalidRequest> {
+        let invalid = match (self.needs(values), self.cost_of(request)) {
+            (Some(name), _) => InvalidRequest::MissingKey { attribute: name.into() },
+            (None, (_, CostFrom::NotANumber(name))) => {
+                InvalidRequest::CostNotANumber { attribute: name.into() }
+            }
+            (None, (tokens, _)) => return Ok(tokens),
+        };
+        if self.mode == Mode::Shadow { Ok(ABOVE_MAX_COST) } else { Err(invalid) }
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::attributes::Attributes;
 use crate::counter::Wait;
-use crate::matching::{CostFrom, NotApplied, Request};
+use crate::matching::{CostFrom, KeyValues, NotApplied, Request};
 use crate::policy::condition::Condition;
 use crate::policy::units::instant_text;
 use crate::policy::{DEFAULT, Layer, Limit, Numbers, Place, Policy};
@@ -28,6 +28,9 @@ pub struct Explanation {
     /// Why it does not; absent where it passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What is wrong with the request; absent where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The limit that binds; `None` where none applies.
     pub limit_name: Option<String>,
     /// Tokens left of it after the request.
@@ -88,7 +91,7 @@ pub struct LimitExplanation {
     /// request's traffic class, and nobody knows the settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_store_failure: Option<Cow<'static, str>>,
-    /// Tokens that the request costs; `None` where the limit does not apply.
+    /// Tokens that the request costs; `None` where the limit does not apply or nobody knows.
     pub cost: Option<u64>,
     /// Where the cost comes from.
     pub cost_from: Option<String>,
@@ -165,6 +168,7 @@ impl Explanation {
         Self {
             allowed: verdict.allowed,
             reason: (!verdict.allowed).then(|| verdict.reason_text.clone()),
+            detail: (!verdict.detail.is_empty()).then(|| verdict.detail.clone()),
             limit_name: verdict.limit_name().map(ToOwned::to_owned),
             remaining: verdict.remaining().map(Tokens::get),
             retry_after_ms: verdict.retry_after().map(Wait::to_millis_up),
@@ -198,6 +202,7 @@ impl LimitExplanation {
     ) -> Self {
         let applies = limit.applies(request);
         let (cost, from) = limit.cost_of(request);
+        let is_known = !matches!(from, CostFrom::NotANumber(_));
         let (word, plan, until, layer_why) = match layer {
             Layer::Limit => ("limit", None, None, None),
             Layer::Plan(name) => ("plan", Some(name), None, None),
@@ -207,9 +212,9 @@ impl LimitExplanation {
         Self {
             name: limit.name.to_string(),
             applies: applies.is_ok(),
-            why: match applies {
-                Ok(_) => why_it_applies(limit, request),
-                Err(not) => why_not(limit, not),
+            why: match &applies {
+                Ok(values) => why_it_applies(limit, request, values),
+                Err(not) => why_not(limit, *not),
             },
             key: limit.key.clone(),
             limit: numbers.capacity().get(),
@@ -223,7 +228,7 @@ impl LimitExplanation {
             algorithm: limit.algorithm.as_str().into(),
             mode: limit.mode.as_str().into(),
             on_store_failure: limit.on_store_failure.map(|rule| rule.as_str().into()),
-            cost: applies.is_ok().then_some(cost.get()),
+            cost: applies.is_ok().then_some(cost.get()).filter(|_| is_known),
             cost_from: applies.is_ok().then(|| cost_text(from)),
             used: used.map(Tokens::get),
             remaining: remaining.map(Tokens::get),
@@ -232,7 +237,7 @@ impl LimitExplanation {
     }
 }
 
-fn why_it_applies(limit: &Limit, request: &Request<'_>) -> String {
+fn why_it_applies(limit: &Limit, request: &Request<'_>, values: &KeyValues<'_>) -> String {
     let mut parts = Vec::new();
     match limit.patterns.as_slice() {
         [] if *limit.name == *DEFAULT => {
@@ -248,10 +253,20 @@ fn why_it_applies(limit: &Limit, request: &Request<'_>) -> String {
     if limit.is_for_unauthenticated() {
         parts.push("`unauthenticated` implies that authenticated is false, and it is".to_owned());
     }
+    let missing: Vec<&str> = limit.missing(values).collect();
+    let has = |name: &&String| !missing.contains(&name.as_str());
+    let there: Vec<&String> = limit.key.iter().filter(has).collect();
     if limit.key.is_empty() {
         parts.push("it has no key: one counter for all".to_owned());
-    } else {
-        parts.push(format!("the request has {}", listed(&limit.key)));
+    } else if !there.is_empty() {
+        parts.push(format!("the request has {}", listed(&there)));
+    }
+    if !missing.is_empty() {
+        let what = match limit.needs(values) {
+            Some(_) => "which it must have: `missing_key` is deny",
+            None => "which counts as one value: `missing_key` is together",
+        };
+        parts.push(format!("the request has no {}, {what}", listed(&missing)));
     }
     parts.join("; ")
 }
@@ -289,7 +304,10 @@ fn cost_text(from: CostFrom<'_>) -> String {
     match from {
         CostFrom::Limit => "the limit's own cost".to_owned(),
         CostFrom::Attribute(name) => format!("the attribute `{name}`"),
-        CostFrom::BadAttribute(name) => format!("the attribute `{name}` is not there as a number"),
+        CostFrom::Missing(name) => format!("what the limit says for requests without `{name}`"),
+        CostFrom::NotANumber(name) => {
+            format!("the attribute `{name}` is no number, so nobody knows")
+        }
         CostFrom::Stated => "the request states it".to_owned(),
         CostFrom::Endpoint(pattern) => format!("endpoint_costs `{pattern}`"),
         CostFrom::Default => "nothing says otherwise".to_owned(),

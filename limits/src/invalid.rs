@@ -5,10 +5,20 @@ use std::fmt;
 use crate::charge::MAX_CHARGES;
 
 /// Why a request is `invalid_request` by the policy. Names attributes, never their values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidRequest {
     /// More than [`MAX_CHARGES`] limits apply.
     TooManyLimits,
+    /// A limit counts the number in this attribute, and it is no number.
+    CostNotANumber {
+        /// The attribute.
+        attribute: Box<str>,
+    },
+    /// A limit counts by this attribute, and the request does not have it.
+    MissingKey {
+        /// The attribute.
+        attribute: Box<str>,
+    },
 }
 
 impl fmt::Display for InvalidRequest {
@@ -18,6 +28,14 @@ impl fmt::Display for InvalidRequest {
                 f,
                 "more than {MAX_CHARGES} limits apply to this request, the most that one may have"
             ),
+            Self::CostNotANumber { attribute } => write!(
+                f,
+                "attribute {attribute} is what the request costs, and no number; expected digits \
+                 with at most one point"
+            ),
+            Self::MissingKey { attribute } => {
+                write!(f, "attribute {attribute} is missing, and the request is counted by it")
+            }
         }
     }
 }

@@ -2,21 +2,23 @@
 //!
 //! `charges` and `explain` both ask here, so that an explanation cannot differ from what happens.
 
+mod cost;
 mod index;
+mod key;
 mod paths;
 
 use std::borrow::Cow;
 
 use crate::attributes::Attributes;
 use crate::policy::condition::Condition;
-use crate::policy::keys::MAX_KEY_ATTRIBUTES;
 use crate::policy::tenants::Tenant;
-use crate::policy::units::MAX_COST;
-use crate::policy::{CostRule, EndpointCost, Layer, Limit, Mode, Numbers, Policy, UNAUTHENTICATED};
+use crate::policy::{EndpointCost, Layer, Limit, Mode, Numbers, Policy, UNAUTHENTICATED};
 use crate::time::{Timestamp, Tokens};
 use index::Found;
 
+pub(crate) use cost::CostFrom;
 pub(crate) use index::LimitIndex;
+pub(crate) use key::KeyValues;
 pub(crate) use paths::PathIndex;
 
 /// A request as the policy sees it.
@@ -37,13 +39,6 @@ pub(crate) struct Request<'r> {
     network: Option<&'r str>,
 }
 
-/// The values of a limit's key attributes in a request, in the order of the key.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeyValues<'r> {
-    values: [&'r str; MAX_KEY_ATTRIBUTES],
-    len: usize,
-}
-
 /// Why a limit does not apply to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotApplied<'p> {
@@ -57,23 +52,6 @@ pub(crate) enum NotApplied<'p> {
     Condition(&'p Condition),
     /// The request has no such attribute, and the limit's key needs it.
     Missing(&'p str),
-}
-
-/// Where a cost came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CostFrom<'p> {
-    /// The number in the limit.
-    Limit,
-    /// An attribute of the request.
-    Attribute(&'p str),
-    /// The attribute is missing or not a number.
-    BadAttribute(&'p str),
-    /// The request states it.
-    Stated,
-    /// This entry of `endpoint_costs`.
-    Endpoint(&'p str),
-    /// Nothing says otherwise.
-    Default,
 }
 
 impl Policy {
@@ -139,6 +117,8 @@ impl Policy {
     ) -> (Numbers, Layer<'p>) {
         let own = request.tenant.and_then(|tenant| self.tenants.own(&tenant, at, now));
         let of_plan = || {
+            // The counter of all requests without a tenant is none of a plan.
+            request.attributes.get("tenant_id")?;
             let plan = self.tenants.plan(request.plan?)?;
             plan.numbers(at).map(|numbers| (numbers, Layer::Plan(&plan.name)))
         };
@@ -170,34 +150,12 @@ impl Limit {
         } else if self.is_for_unauthenticated() && request.is_authenticated() {
             return Err(NotApplied::Authenticated);
         }
-        let mut values = [""; MAX_KEY_ATTRIBUTES];
-        for (value, name) in values.iter_mut().zip(&self.key) {
-            *value = request.counted(name).ok_or(NotApplied::Missing(name))?;
-        }
-        Ok(KeyValues { values, len: self.key.len() })
+        self.key_values(request).map_err(NotApplied::Missing)
     }
 
     /// Whether the limit's name alone says that it is for requests without a proven identity.
     pub(crate) fn is_for_unauthenticated(&self) -> bool {
         *self.name == *UNAUTHENTICATED && self.condition.is_none()
-    }
-
-    /// What the request costs this limit, and why.
-    pub(crate) fn cost_of<'r>(&'r self, request: &Request<'r>) -> (Tokens, CostFrom<'r>) {
-        match &self.cost {
-            CostRule::Number(tokens) => (*tokens, CostFrom::Limit),
-            CostRule::Attribute(name) => match request.value(name).and_then(amount) {
-                Some(tokens) => (tokens, CostFrom::Attribute(name)),
-                None => (Tokens::ONE, CostFrom::BadAttribute(name)),
-            },
-            CostRule::Endpoint => request.endpoint_cost(),
-        }
-    }
-}
-
-impl<'r> KeyValues<'r> {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &'r str> {
-        self.values.iter().copied().take(self.len)
     }
 }
 
@@ -246,22 +204,4 @@ impl<'r> Request<'r> {
     fn is_authenticated(&self) -> bool {
         self.attributes.get("authenticated") == Some("true")
     }
-
-    fn endpoint_cost(&self) -> (Tokens, CostFrom<'r>) {
-        let stated = self.stated.map(|tokens| Tokens::new(tokens.get().min(MAX_COST)));
-        if let Some(tokens) = stated.or_else(|| self.attributes.get("cost").and_then(amount)) {
-            return (tokens, CostFrom::Stated);
-        }
-        match self.endpoint {
-            Some(entry) => (entry.cost, CostFrom::Endpoint(&entry.text)),
-            None => (Tokens::ONE, CostFrom::Default),
-        }
-    }
-}
-
-/// The cost that an attribute states: decimal digits, at least 1, at most the largest cost.
-fn amount(text: &str) -> Option<Tokens> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // More digits than fit are still a number, and a large one.
-    digits.then(|| Tokens::new(text.parse().unwrap_or(MAX_COST).clamp(1, MAX_COST)))
 }

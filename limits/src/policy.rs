@@ -32,7 +32,9 @@ use tenants::Tenants;
 
 pub use compile::{ATTRIBUTE_FAMILIES, KNOWN_ATTRIBUTES};
 pub use ip_prefix::IpPrefix;
-pub use kinds::{Accuracy, Algorithm, CostRule, Mode, OnStoreFailure, Penalty, Period, Was};
+pub use kinds::{
+    Accuracy, Algorithm, CostRule, MissingKey, Mode, OnStoreFailure, Penalty, Period, Was,
+};
 pub use numbers::Numbers;
 pub use problem::{Problem, Severity};
 pub use tenants::Layer;
@@ -84,6 +86,8 @@ pub struct Limit {
     pub description: Option<String>,
     /// The attributes whose values name a counter; none: one counter for all requests.
     pub key: Vec<String>,
+    /// What it makes of a request without an attribute of its key.
+    pub missing_key: MissingKey,
     /// How it counts.
     pub algorithm: Algorithm,
     /// How many tokens pass, unless the request's plan or tenant has its own numbers.
@@ -219,7 +223,7 @@ impl Policy {
     pub fn attributes(&self) -> impl Iterator<Item = &str> {
         self.limits.iter().flat_map(|limit| {
             let cost = match &limit.cost {
-                CostRule::Attribute(name) => Some(name),
+                CostRule::Attribute { of, .. } => Some(of),
                 CostRule::Endpoint | CostRule::Number(_) => None,
             };
             let when = limit.condition.iter().flat_map(Condition::attributes);

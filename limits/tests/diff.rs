@@ -55,6 +55,9 @@ fn every_field_is_seen_with_what_it_does() {
         ("\"GET /b\"]", "\"GET /c\"]", "Changed: match Neither"),
         ("key: [tenant_id, user_id]", "key: tenant_id", "Tightened: key Stricter, counters None"),
         ("window: 1m", "window: 1m, cost: 2", "Changed: cost Neither"),
+        ("window: 1m", "window: 1m, cost: { of: claims.a, missing: 2 }", "Changed: cost Neither"),
+        ("window: 1m", "window: 1m, missing_key: together", "Tightened: missing_key Stricter"),
+        ("window: 1m", "window: 1m, missing_key: deny", "Tightened: missing_key Stricter"),
         ("window: 1m", "window: 1m, mode: shadow", "Loosened: mode Looser"),
         ("window: 1m", "window: 1m, on_store_failure: deny", "Changed: on_store_failure Neither"),
         ("window: 1m", "window: 1m, max_keys: 5", "Changed: max_keys None"),
@@ -85,6 +88,31 @@ fn every_field_is_seen_with_what_it_does() {
         let found = lines(&old, &new);
         assert_eq!(found, [format!("Limit a {expected}")], "{from} to {to}");
     }
+}
+
+#[test]
+fn what_counts_where_something_is_missing_is_stricter_or_looser() {
+    let change = |old: &str, new: &str| {
+        let file = |text: &str| {
+            format!("rate_limits: {{a: {{key: user_id, limit: 5, window: 1m, {text}}}}}")
+        };
+        lines(&file(old), &file(new))
+    };
+    for (less, more, field) in [
+        ("missing_key: together", "missing_key: deny", "missing_key"),
+        ("cost: { of: claims.a, missing: 2 }", "cost: { of: claims.a, missing: 3 }", "cost"),
+        ("cost: claims.a", "cost: { of: claims.a, missing: 2 }", "cost"),
+        ("cost: { of: claims.a, missing: 0 }", "cost: claims.a", "cost"),
+    ] {
+        assert_eq!(change(less, more), [format!("Limit a Tightened: {field} Stricter")], "{more}");
+        assert_eq!(change(more, less), [format!("Limit a Loosened: {field} Looser")], "{less}");
+    }
+    let other = change("cost: claims.a", "cost: { of: claims.b, missing: 1 }");
+    assert_eq!(other, ["Limit a Changed: cost Neither"]);
+    for same in ["cost: { of: claims.a }", "cost: { of: claims.a, missing: 1 }"] {
+        assert_eq!(change("cost: claims.a", same), [""; 0], "{same}");
+    }
+    assert_eq!(change("", "missing_key: skip"), [""; 0]);
 }
 
 #[test]
@@ -311,13 +339,17 @@ const NUMBERS: [&str; 10] = [
     "algorithm: concurrency, limit: 5, hold: 1m",
     "algorithm: concurrency, limit: 5, hold: 2m",
 ];
-const MORE: [&str; 16] = [
+const MORE: [&str; 20] = [
     "",
     "",
     "",
     ", mode: shadow",
     ", hold: 7m",
     ", cost: 2",
+    ", cost: claims.a",
+    ", cost: { of: claims.a, missing: 1 }",
+    ", cost: { of: claims.a, missing: 7 }",
+    ", missing_key: deny",
     ", match: [GET /a, GET /b]",
     ", match: [GET /b, GET /a]",
     ", when: 'host == \"x\" || country == \"DE\"'",

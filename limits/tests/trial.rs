@@ -100,7 +100,7 @@ fn a_request_that_more_limits_are_about_than_may_charge_it_is_refused() {
         let owed = policy.charges(&attributes, None, &secret, now);
         assert_eq!(owed.map(|charges| charges.len()), charged);
         let verdict = Trial::new(&policy).check(now, &attributes, None).unwrap();
-        let reason = charged.err().map(|_| Reason::InvalidRequest);
+        let reason = charged.as_ref().err().map(|_| Reason::InvalidRequest);
         assert_eq!((verdict.allowed, verdict.reason), (reason.is_none(), reason));
         let detail = charged.err().map(|invalid| invalid.to_string()).unwrap_or_default();
         assert_eq!(verdict.detail, detail);

@@ -12,7 +12,6 @@ use ::http::{Extensions, HeaderMap, HeaderName};
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::headers::HeaderStyle;
-use sluicegate_limits::policy::units::MAX_COST;
 use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::Reason;
 
@@ -201,13 +200,5 @@ impl Caller {
         // An empty one has room for what the listener tells.
         let attributes = common.complete(door, Attributes::default()).unwrap_or_default();
         Call { attributes, cost: None, deadline, door, method: Method::Check, trace }
-    }
-}
-
-/// What a request states to cost, in the field of this name.
-fn cost(name: &str, stated: Option<u64>) -> Result<Option<Tokens>, String> {
-    match stated {
-        Some(cost) if cost > MAX_COST => Err(format!("`{name}` is at most {MAX_COST}")),
-        stated => Ok(stated.map(Tokens::new)),
     }
 }

@@ -11,6 +11,9 @@
 //! get a counter of its own for each value it adds. With `encode_raw_headers: true` Envoy sends the
 //! values one by one: then only a repetition is refused, and a comma is a character like any other.
 
+pub(crate) mod address;
+mod size;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -22,15 +25,12 @@ use sluicegate_proto::ext_authz::core::address::Address;
 use sluicegate_proto::ext_authz::{AttributeContext, attribute_context};
 
 use crate::settings::{AddressSource, AttributeSource, Settings};
-
-pub(crate) mod address;
+use size::request_size;
 
 /// The namespace in which Envoy's `jwt_authn` filter leaves the payload of a verified token.
 const JWT_NAMESPACE: &str = "envoy.filters.http.jwt_authn";
-/// Set by Envoy where it sends the beginning of a body alone.
-const PARTIAL_BODY: &str = "x-envoy-auth-partial-body";
-/// The largest whole number that a claim can carry exactly: its numbers are doubles.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+/// From this whole number on a claim, whose numbers are doubles, may have been another one: 2^53.
+const INEXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Why the attributes of a gateway's request were refused. Names the source, never its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(crate) enum InvalidOrigin {
     BinaryHeader(String),
     /// The mapped claim is an object or a list.
     ComposedClaim(String),
+    /// The mapped claim is a number that may have been another one in the token.
+    InexactClaim(String),
     /// The value does not have the form that its attribute needs.
     Attribute(InvalidAttribute),
 }
@@ -51,6 +53,8 @@ pub(crate) struct Origin {
     address: AddressSource,
     sources: Vec<(String, AttributeSource)>,
     jwt_payload_key: String,
+    /// The header into which the gateway copies a request's `Transfer-Encoding`.
+    transfer_encoding: Option<String>,
 }
 
 impl Origin {
@@ -61,10 +65,20 @@ impl Origin {
             |(_, source): &(String, AttributeSource)| matches!(source, AttributeSource::Present(_));
         let mut sources: Vec<_> =
             settings.attributes.iter().map(|(name, s)| (name.clone(), s.clone())).collect();
+        // It tells of the size of the body, and is not the size itself.
+        let mut transfer_encoding = None;
+        sources.retain(|(_, source)| match source {
+            AttributeSource::TransferEncoding(header) => {
+                transfer_encoding = Some(header.clone());
+                false
+            }
+            _ => true,
+        });
         // What asks whether another attribute is present comes after all of those.
         sources.sort_by_key(is_present);
         let address = settings.ip_address.clone().unwrap_or_default();
-        Self { address, sources, jwt_payload_key: settings.jwt.payload_key.clone() }
+        let jwt_payload_key = settings.jwt.payload_key.clone();
+        Self { address, sources, jwt_payload_key, transfer_encoding }
     }
 
     /// The attributes of one request that a gateway asks about.
@@ -78,7 +92,9 @@ impl Origin {
         let http = context.request.as_ref().and_then(|request| request.http.as_ref());
         let mut attributes = AttributesBuilder::new();
         let mut present = Vec::new();
-        let size = http.and_then(request_size).map(|bytes| bytes.to_string());
+        let copied_to = self.transfer_encoding.as_deref();
+        let size = http.and_then(|http| request_size(http, copied_to));
+        let size = size.map(|bytes| bytes.to_string());
         let peer = context.source.as_ref().and_then(peer);
         let lines = http.into_iter().flat_map(lines);
         let facts = [
@@ -122,8 +138,8 @@ impl Origin {
             AttributeSource::Context(name) => {
                 Ok(context.context_extensions.get(name).map(|value| Cow::Borrowed(value.as_str())))
             }
-            // Presence is known only after all others.
-            AttributeSource::Present(_) => Ok(None),
+            // Presence is known only after all others, and the size is no header's to say.
+            AttributeSource::Present(_) | AttributeSource::TransferEncoding(_) => Ok(None),
         }
     }
 
@@ -141,7 +157,10 @@ impl Origin {
             None | Some(Kind::NullValue(_)) => Ok(None),
             Some(Kind::StringValue(text)) => Ok(Some(Cow::Borrowed(text))),
             Some(Kind::BoolValue(yes)) => Ok(Some(flag(*yes))),
-            Some(Kind::NumberValue(number)) => Ok(Some(Cow::Owned(digits(*number)))),
+            Some(Kind::NumberValue(number)) => match digits(*number) {
+                Some(digits) => Ok(Some(Cow::Owned(digits))),
+                None => Err(InvalidOrigin::InexactClaim(name.to_owned())),
+            },
             Some(Kind::StructValue(_) | Kind::ListValue(_)) => {
                 Err(InvalidOrigin::ComposedClaim(name.to_owned()))
             }
@@ -163,6 +182,11 @@ impl fmt::Display for InvalidOrigin {
             Self::ComposedClaim(name) => {
                 write!(f, "claim `{name}` is an object or a list; map one of its members")
             }
+            Self::InexactClaim(name) => write!(
+                f,
+                "claim `{name}` is a number from 2^53 on, which the gateway cannot pass on exactly; \
+                 let the issuer write it as a string"
+            ),
             Self::Attribute(error) => error.fmt(f),
         }
     }
@@ -191,7 +215,10 @@ fn lines(http: &HttpRequest) -> impl Iterator<Item = address::Line<'_>> {
 }
 
 /// The one value of a header; `name` is lower case, as the gateway spells them.
-fn header<'r>(http: &'r HttpRequest, name: &str) -> Result<Option<&'r str>, InvalidOrigin> {
+pub(crate) fn header<'r>(
+    http: &'r HttpRequest,
+    name: &str,
+) -> Result<Option<&'r str>, InvalidOrigin> {
     let joined = http.headers.get(name).map(String::as_str);
     if joined.is_some_and(|value| value.contains(',')) {
         return Err(InvalidOrigin::RepeatedHeader(name.to_owned()));
@@ -208,21 +235,6 @@ fn header<'r>(http: &'r HttpRequest, name: &str) -> Result<Option<&'r str>, Inva
         return Err(InvalidOrigin::RepeatedHeader(name.to_owned()));
     }
     Ok(value.map(str::trim_ascii))
-}
-
-/// The bytes of the body: what the request declares, or all of it that the gateway has read. A body
-/// that is still on its way and declares nothing has no size that anybody knows.
-fn request_size(http: &HttpRequest) -> Option<u64> {
-    let text = |name| header(http, name).ok().flatten();
-    match text("content-length") {
-        Some(declared) => {
-            let digits = declared.bytes().all(|byte| byte.is_ascii_digit());
-            declared.parse().ok().filter(|_| digits)
-        }
-        None if text(PARTIAL_BODY) == Some("true") => None,
-        // Before a byte of the body has come, 0 says nothing.
-        None => u64::try_from(http.size).ok().filter(|read| *read > 0),
-    }
 }
 
 /// A claim by its whole name; else every dot in the name may step into an object.
@@ -246,13 +258,12 @@ const fn flag(yes: bool) -> Cow<'static, str> {
     Cow::Borrowed(if yes { "true" } else { "false" })
 }
 
-/// A whole number as its digits, as the token had it; any other as short as possible.
-fn digits(number: f64) -> String {
-    if number.fract() == 0.0 && number.abs() <= MAX_EXACT {
-        format!("{number:.0}")
-    } else {
-        number.to_string()
-    }
+/// A whole number as its digits, as the token had it; any other as short as possible. `None` where
+/// it may have been another one.
+fn digits(number: f64) -> Option<String> {
+    // There is one zero. What has so large a size has no fraction.
+    let number = if number == 0.0 { 0.0 } else { number };
+    (number.abs() < INEXACT).then(|| number.to_string())
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ attributes:
   client_id:     { header: x-client-id }
   traffic_class: { context: traffic_class }
   authenticated: { present: tenant_id }
+  request_size:  { transfer_encoding: X-Transfer-Encoding }
   ip_address:    { trusted_hops: 1 }
 ip_prefix: { ipv4: 24, ipv6: 56 }
 "#;
@@ -78,6 +79,8 @@ fn the_form_of_the_documents_is_read_and_paths_begin_at_the_file() {
     let source = |name: &str| settings.attributes[name].clone();
     assert_eq!(source("tenant_id"), AttributeSource::Header("x-tenant-id".into()));
     assert_eq!(source("authenticated"), AttributeSource::Present("tenant_id".into()));
+    let copied_to = AttributeSource::TransferEncoding("x-transfer-encoding".into());
+    assert_eq!(source("request_size"), copied_to);
     assert_eq!(settings.ip_address, Some(AddressSource::TrustedHops(1)));
     assert_eq!(settings.ip_prefix, IpPrefix::new(24, 56));
     assert!(settings.listeners.grpc.trusts("127.0.0.9".parse().unwrap()));
@@ -168,7 +171,8 @@ fn all_problems_are_reported_at_once() {
 unmatched: maybe
 replicas: {count: 2, rank: 2}
 attributes: {tenant_id: {header: 'a b'}, user_id: {}, path: {header: x}, a: {present: b},
-  ip_address: {claim: ip}}
+  ip_address: {claim: ip}, c: {transfer_encoding: x-te},
+  request_size: {transfer_encoding: ':'}}
 ip_prefix: {ipv4: 7, ipv6: 129}
 decision_records: {sampled_share: 1.5}
 log: [1]
@@ -189,6 +193,8 @@ threads: many",
         "ip_prefix.ipv4",
         "ip_prefix.ipv6",
         "attributes.a.present",
+        "attributes.c.transfer_encoding",
+        "attributes.request_size.transfer_encoding",
         "decision_records.sampled_share",
         "log",
         "store.url",

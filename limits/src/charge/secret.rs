@@ -15,6 +15,11 @@ pub const MAX_VALUE_BYTES: usize = 256;
 /// The least length of a secret, in bytes.
 pub const MIN_SECRET_BYTES: usize = 32;
 
+/// Stands for the length of a value that is used by its hash.
+const LONG: u64 = u64::MAX;
+/// Stands for the length of a value that is missing.
+const MISSING: u64 = u64::MAX - 1;
+
 /// What the counters of limits are hashed under.
 const COUNTER_LABEL: &str = "sluicegate counter key v1";
 /// What the counters of their penalties are hashed under, which have the same names.
@@ -126,14 +131,16 @@ impl Encoder {
         self.0.write(bytes);
     }
 
-    fn attribute(&mut self, name: &str, value: &str) {
+    fn attribute(&mut self, name: &str, value: Option<&str>) {
         self.bytes(name.as_bytes());
-        if value.len() <= MAX_VALUE_BYTES {
-            self.bytes(value.as_bytes());
-        } else {
-            // A length that no short value has marks the hash of a long one.
-            self.number(u64::MAX);
-            self.0.write(&Sha256::digest(value.as_bytes()));
+        // Lengths that no short value has mark the hash of a long one, and that there is none.
+        match value {
+            None => self.number(MISSING),
+            Some(value) if value.len() <= MAX_VALUE_BYTES => self.bytes(value.as_bytes()),
+            Some(value) => {
+                self.number(LONG);
+                self.0.write(&Sha256::digest(value.as_bytes()));
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Detail, Effect, capacity, words};
 use crate::policy::condition::Condition;
-use crate::policy::{CostRule, Limit, Mode, OnStoreFailure, Penalty};
+use crate::policy::{CostRule, Limit, MissingKey, Mode, OnStoreFailure, Penalty};
 use Effect::{Looser, Neither, Stricter};
 
 /// Every field that means something else now.
@@ -23,6 +23,9 @@ pub(super) fn compare(old: &Limit, new: &Limit) -> Vec<Detail> {
     }
     let key = |limit: &Limit| (!limit.key.is_empty()).then(|| limit.key.join(", "));
     details.compare("key", key(old), key(new), by_key(&old.key, &new.key));
+    let missing_key = |limit: &Limit| Some(limit.missing_key.as_str().to_owned());
+    let effect = by_missing_key(old.missing_key, new.missing_key);
+    details.compare("missing_key", missing_key(old), missing_key(new), effect);
     let (before, after) = (words::patterns(old), words::patterns(new));
     details.compare("match", before, after, by_patterns(old, new));
     let condition = |limit: &Limit| limit.condition.as_ref().map(ToString::to_string);
@@ -130,8 +133,28 @@ fn by_cost(old: &CostRule, new: &CostRule) -> Effect {
     match (old, new) {
         (CostRule::Number(old), CostRule::Number(new)) if new > old => Stricter,
         (CostRule::Number(old), CostRule::Number(new)) if new < old => Looser,
+        (
+            CostRule::Attribute { of: one, missing: old },
+            CostRule::Attribute { of: other, missing: new },
+        ) if one == other && new != old => {
+            if new > old {
+                Stricter
+            } else {
+                Looser
+            }
+        }
         _ => Neither,
     }
+}
+
+/// What is counted is stricter than what is left alone, and a refusal stricter than both.
+fn by_missing_key(old: MissingKey, new: MissingKey) -> Effect {
+    let rank = |word| match word {
+        MissingKey::Skip => 0,
+        MissingKey::Together => 1,
+        MissingKey::Deny => 2,
+    };
+    if rank(new) > rank(old) { Stricter } else { Looser }
 }
 
 fn by_mode(old: Mode, new: Mode) -> Effect {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::policy::units::window_text;
 use crate::policy::{Algorithm, CostRule, Limit, Mode, Numbers, Penalty};
+use crate::time::Tokens;
 
 /// An amount as files may write it: `1_000_000`.
 #[must_use]
@@ -70,7 +71,10 @@ pub(super) fn cost(rule: &CostRule) -> String {
     match rule {
         CostRule::Endpoint => "endpoint".to_owned(),
         CostRule::Number(tokens) => amount_text(tokens.get()),
-        CostRule::Attribute(name) => format!("attribute {name}"),
+        CostRule::Attribute { of, missing: Tokens::ONE } => format!("attribute {of}"),
+        CostRule::Attribute { of, missing } => {
+            format!("attribute {of}, {} where it is missing", amount_text(missing.get()))
+        }
     }
 }
 

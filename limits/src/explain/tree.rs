@@ -68,7 +68,8 @@ impl Explanation {
             Some(None) => ", never passes".to_owned(),
             None => String::new(),
         };
-        format!("✗ denied: {reason}{by}{wait}")
+        let detail = self.detail.iter().map(|detail| format!("\n{detail}")).collect::<String>();
+        format!("✗ denied: {reason}{by}{wait}{detail}")
     }
 }
 
@@ -87,10 +88,12 @@ impl LimitExplanation {
         let binds = if binds { ", binds" } else { "" };
         let title = format!("{name}: {numbers}, {algorithm}, {mode}{binds}");
         let mut notes = Vec::new();
-        if let (Some(cost), Some(left)) = (self.cost, self.remaining) {
+        if let Some(left) = self.remaining {
             let used = self.used.map(|used| format!(", {used} used before")).unwrap_or_default();
-            let from = self.cost_from.as_deref().unwrap_or_default();
             notes.push(format!("{}{left} of {limit} left{used}", self.bar()));
+        }
+        if let Some(from) = &self.cost_from {
+            let cost = self.cost.map_or_else(|| "unknown".to_owned(), |cost| cost.to_string());
             notes.push(format!("cost    {cost}: {from}"));
         }
         notes.extend(self.layer_text().map(|layer| format!("number  {layer}")));

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::Request;
 use super::paths::PathIndex;
 use crate::policy::condition::Is;
-use crate::policy::{Limit, Mode};
+use crate::policy::{Limit, MissingKey, Mode};
 
 /// Positions in the policy.
 pub(crate) type Found = SmallVec<[u32; 32]>;
@@ -31,12 +31,13 @@ pub(crate) struct LimitIndex {
 struct Selected {
     attribute: Box<str>,
     values: HashMap<Box<str>, KeyIndex>,
-    /// All of them but those whose key has the attribute: a comparison with what is missing holds.
+    /// All of them but those that need the attribute for their key: a comparison with what is
+    /// missing holds.
     missing: KeyIndex,
 }
 
-/// Limits by the attributes that their keys need: each stands behind all of its own, the rarest
-/// first. A request goes only where it has the attribute.
+/// Limits by the attributes that they need for their keys: each stands behind all of its own, the
+/// rarest first. A request goes only where it has the attribute.
 #[derive(Clone, Debug, Default)]
 struct KeyIndex {
     here: PathIndex,
@@ -63,19 +64,21 @@ impl LimitIndex {
     }
 
     fn add(&mut self, position: u32, limit: &Limit, counts: &Counts<'_>) {
-        let mut key: Vec<&str> = limit.key.iter().map(String::as_str).collect();
-        // One order for all limits, or one set of attributes would stand in many places.
-        key.sort_by_key(|name| (counts.keys.get(name).copied(), *name));
         let Some((attribute, values)) = counts.selector(limit) else {
-            return self.others.add(&key, position, limit);
+            for key in counts.needed(limit) {
+                self.others.add(&key, position, limit);
+            }
+            return;
         };
         let selected = self.selected_by(attribute);
-        for value in values {
-            let of_value = selected.values.entry(value.clone()).or_default();
-            of_value.add(&key, position, limit);
-        }
-        if !key.contains(&attribute) {
-            selected.missing.add(&key, position, limit);
+        for key in counts.needed(limit) {
+            for value in values {
+                let of_value = selected.values.entry(value.clone()).or_default();
+                of_value.add(&key, position, limit);
+            }
+            if !key.contains(&attribute) {
+                selected.missing.add(&key, position, limit);
+            }
         }
     }
 
@@ -155,6 +158,18 @@ impl<'p> Counts<'p> {
             }
         }
         counts
+    }
+
+    /// The attributes that a request needs for a limit to apply: all of one of these.
+    fn needed<'l>(&self, limit: &'l Limit) -> Vec<Vec<&'l str>> {
+        let mut key: Vec<&str> = limit.key.iter().map(String::as_str).collect();
+        // One order for all limits, or one set of attributes would stand in many places.
+        key.sort_by_key(|name| (self.keys.get(name).copied(), *name));
+        match limit.missing_key {
+            MissingKey::Skip => vec![key],
+            MissingKey::Together => key.into_iter().map(|name| vec![name]).collect(),
+            MissingKey::Deny => vec![Vec::new()],
+        }
     }
 
     /// The comparison of a limit that rules it out most often.

@@ -82,6 +82,7 @@ impl Form {
         let condition = limit.condition.as_ref().map(Condition::canonical);
         self.option(condition.as_deref());
         self.texts(&limit.key);
+        self.text(limit.missing_key.as_str());
         self.text(limit.algorithm.as_str());
         self.number(limit.numbers.limit.get());
         self.number(limit.window.get());
@@ -92,9 +93,10 @@ impl Form {
                 self.text("number");
                 self.number(tokens.get());
             }
-            CostRule::Attribute(name) => {
+            CostRule::Attribute { of, missing } => {
                 self.text("attribute");
-                self.text(name);
+                self.text(of);
+                self.number(missing.get());
             }
         }
         self.quota(limit);

@@ -151,6 +151,7 @@ impl Draft {
             name: raw.name.value.into(),
             description: raw.description,
             key,
+            missing_key: raw.missing_key,
             algorithm: raw.algorithm,
             numbers,
             window,
@@ -368,9 +369,21 @@ fn cost(raw: Option<Spanned<RawCost>>, problems: &mut Problems) -> CostRule {
             }
             CostRule::Number(Tokens::new(tokens))
         }
-        Some(Spanned { at, value: RawCost::Attribute(name) }) => {
-            CostRule::Attribute(attribute_name(at, &name, problems).unwrap_or(name))
+        Some(Spanned { at, value: RawCost::Attribute { of, missing } }) => {
+            let name = attribute_name(of.at, &of.value, problems).unwrap_or(of.value);
+            unknown_size(at, &name, missing.is_some(), problems);
+            let missing = missing.map_or(Tokens::ONE, |missing| Tokens::new(missing.value));
+            CostRule::Attribute { of: name, missing }
         }
+    }
+}
+
+/// Warns of bytes that are counted where they are known and next to free where they are not.
+fn unknown_size(at: At, of: &str, has_missing: bool, problems: &mut Problems) {
+    if of == "request_size" && !has_missing {
+        let message = "a request of unknown size, as a chunked one, costs 1".to_owned();
+        let help = "say what counts then: `cost: { of: request_size, missing: 1_048_576 }`";
+        problems.warning(at, code::UNKNOWN_SIZE, message, help);
     }
 }
 

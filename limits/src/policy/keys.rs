@@ -1,6 +1,6 @@
 //! The keys of the language: one table for reading, documents and the JSON Schema.
 
-use super::kinds::{Accuracy, Algorithm, Mode, OnStoreFailure, Period};
+use super::kinds::{Accuracy, Algorithm, MissingKey, Mode, OnStoreFailure, Period};
 use super::units::{
     MAX_BLOCK, MAX_COST, MAX_HOLD, MAX_LIMIT, MAX_STRIKES, MAX_WINDOW, MIN_HOLD, MIN_WINDOW,
 };
@@ -181,6 +181,11 @@ pub const LIMIT_KEYS: &[Key] = &[
         Form::Text(MAX_CONDITION_BYTES),
     ),
     Key::new("key", "the attributes whose values name a counter", ATTRIBUTES),
+    Key::new(
+        "missing_key",
+        "what it makes of a request without an attribute of its key",
+        Form::Word(MissingKey::NAMES),
+    ),
     Key::new("algorithm", "how it counts", Form::Word(Algorithm::NAMES)),
     Key::new("limit", "how many tokens pass", TOKENS).needed_by(ALL),
     Key::new("window", "how long a window is", WINDOW).of(WINDOWED).needed_by(WINDOWED),
@@ -206,7 +211,7 @@ pub const LIMIT_KEYS: &[Key] = &[
     Key::new(
         "cost",
         "tokens that a request costs: by endpoint, a number, or a numeric attribute",
-        Form::Either(&[COST, Form::Attribute]),
+        Form::Either(&[COST, Form::Attribute, Form::Map(COST_KEYS)]),
     ),
     Key::new("mode", "what a denial does", Form::Word(Mode::NAMES)),
     Key::new("penalty", "who is denied too often is blocked", Form::Map(PENALTY_KEYS)),
@@ -227,6 +232,12 @@ pub const LIMIT_KEYS: &[Key] = &[
         "its former name, and key, that its counters still have",
         Form::Either(&[Form::LimitName, Form::Map(WAS_KEYS)]),
     ),
+];
+
+/// The keys of `cost`, where it is an attribute.
+pub const COST_KEYS: &[Key] = &[
+    Key::new("of", "the attribute with the number", Form::Attribute).needed_by(ALL),
+    Key::new("missing", "tokens where the request does not have it; 1 unless set", COST),
 ];
 
 /// The keys of `penalty`.

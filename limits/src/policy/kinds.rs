@@ -55,6 +55,20 @@ words! {
 }
 
 words! {
+    /// What a limit makes of a request without an attribute of its key.
+    MissingKey {
+        /// The limit does not apply.
+        #[default]
+        Skip = "skip",
+        /// What is missing counts as one value, unlike any text; where nothing of the key is there
+        /// the limit does not apply.
+        Together = "together",
+        /// The request is invalid.
+        Deny = "deny",
+    }
+}
+
+words! {
     /// How a limit counts.
     Algorithm {
         /// No interval as long as the window passes more than the limit, wherever it starts.
@@ -106,8 +120,13 @@ pub enum CostRule {
     Endpoint,
     /// Always this many.
     Number(Tokens),
-    /// The number in this attribute; 1 where it is missing or not a number.
-    Attribute(String),
+    /// The number in an attribute, rounded up.
+    Attribute {
+        /// The attribute.
+        of: String,
+        /// What counts where the request does not have it.
+        missing: Tokens,
+    },
 }
 
 /// Who is denied too often is blocked.

@@ -6,6 +6,7 @@ mod callers;
 mod conditions;
 mod costs;
 mod crowded;
+mod missing;
 mod reach;
 mod shadowed;
 
@@ -35,6 +36,11 @@ pub struct Service {
     pub attributes: BTreeSet<String>,
     /// Whether they say whose address a gateway's request has.
     pub says_whose_address: bool,
+    /// Those of them that a client cannot leave out of its own accord: claims of a token that was
+    /// verified, and what the operator says.
+    pub vouched_for: BTreeSet<String>,
+    /// The attribute whose presence makes a request authenticated.
+    pub proof: Option<String>,
     /// Whether a request that no limit applies to is denied.
     pub denies_unmatched: bool,
 }
@@ -97,7 +103,8 @@ impl Compiled {
         lint.endpoint_keys();
         lint.costs();
         lint.crowded();
-        lint.chosen_keys();
+        let chosen = lint.chosen_keys();
+        lint.may_be_missing(surroundings.service.as_ref(), &chosen);
         lint.anonymous(surroundings.service.as_ref());
         lint.addresses(surroundings.service.as_ref());
         let mapped = surroundings.service.as_ref().map(|service| &service.attributes);

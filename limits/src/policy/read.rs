@@ -58,6 +58,11 @@ impl<'t> Fields<'t> {
         Some(self.entries.swap_remove(at).1)
     }
 
+    /// Whether a key is there, taken or not.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.seen.contains(&key)
+    }
+
     /// Reports the keys that an algorithm needs and are not there, and takes out those that are
     /// there and it does not use.
     pub(crate) fn suit(&mut self, algorithm: Algorithm, problems: &mut Problems) {

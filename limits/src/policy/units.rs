@@ -1,11 +1,13 @@
 //! Numbers and windows as the files write them: `1_000_000`, `1m`.
 
-use crate::time::{Micros, Timestamp};
+use crate::time::{Micros, Timestamp, Tokens};
 
 /// The largest limit and burst, in tokens.
 pub const MAX_LIMIT: u64 = 1_000_000_000_000_000;
-/// The largest cost of one request, in tokens.
-pub const MAX_COST: u64 = 1 << 32;
+/// The largest cost of one request, in tokens, wherever one is stated: 10^15.
+pub const MAX_COST: u64 = MAX_LIMIT;
+/// What a larger cost counts as. No capacity holds it, so the answer is *never*.
+pub const ABOVE_MAX_COST: Tokens = Tokens::new(MAX_COST + 1);
 /// The shortest window.
 pub const MIN_WINDOW: Micros = Micros::MILLISECOND;
 /// The longest window: 366 days.
@@ -61,6 +63,29 @@ pub(crate) fn number(text: &str, most: u64) -> Result<u64, InvalidNumber> {
         // Only too many digits can fail here: above `most` all the same.
         _ => Err(InvalidNumber::Above(most)),
     }
+}
+
+/// Reads what a request is said to cost: digits with at most one point, rounded up; more than
+/// [`MAX_COST`] is [`ABOVE_MAX_COST`]. `None` for every other form.
+#[must_use]
+pub fn cost(text: &str) -> Option<Tokens> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut digits = whole.bytes().chain(fraction.bytes()).peekable();
+    digits.peek()?;
+    if !digits.all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let whole = whole.trim_start_matches('0');
+    // Where these are too many digits to be read it is more than the largest cost all the same.
+    let number: u64 = if whole.is_empty() { 0 } else { whole.parse().unwrap_or(u64::MAX) };
+    let begun = u64::from(fraction.bytes().any(|digit| digit != b'0'));
+    Some(tokens(number.saturating_add(begun)))
+}
+
+/// A cost that is stated as a number; more than [`MAX_COST`] is [`ABOVE_MAX_COST`].
+#[must_use]
+pub fn tokens(stated: u64) -> Tokens {
+    Tokens::new(stated).min(ABOVE_MAX_COST)
 }
 
 /// Reads an integer and a unit: `250ms`, `30s`, `5m`, `1h`, `30d`.
@@ -143,6 +168,39 @@ mod tests {
 
     fn window(text: &str) -> Result<Micros, InvalidWindow> {
         super::window(text, (MIN_WINDOW, MAX_WINDOW))
+    }
+
+    #[test]
+    fn a_cost_is_rounded_up_and_counts_in_full_up_to_the_largest() {
+        for (text, tokens) in [
+            ("0", 0),
+            ("00", 0),
+            ("0.0", 0),
+            ("0.2", 1),
+            ("1", 1),
+            ("007", 7),
+            ("1500.0", 1_500),
+            ("1500.000001", 1_501),
+            (".5", 1),
+            ("5.", 5),
+            ("4294967297", 4_294_967_297),
+            ("999999999999999.5", MAX_COST),
+            ("1000000000000000", MAX_COST),
+            ("1000000000000000.0", MAX_COST),
+            ("1000000000000000.1", MAX_COST + 1),
+            ("1000000000000001", MAX_COST + 1),
+            ("18446744073709551616", MAX_COST + 1),
+            ("99999999999999999999999999999999999999.9", MAX_COST + 1),
+        ] {
+            assert_eq!(cost(text), Some(Tokens::new(tokens)), "{text}");
+        }
+        for bad in
+            ["", ".", "-1", "-0", "+1", "1e3", "1.2.3", "1,5", "1_0", " 1", "١", "NaN", "0x1"]
+        {
+            assert_eq!(cost(bad), None, "{bad}");
+        }
+        assert_eq!(tokens(u64::MAX), ABOVE_MAX_COST);
+        assert_eq!(tokens(MAX_COST), Tokens::new(MAX_COST));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod concurrency;
 mod decisions;
 mod give_back;
 mod intents;
+mod large;
 mod ledger;
 mod memory;
 mod numbers;

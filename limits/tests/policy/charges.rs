@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use sluicegate_limits::attributes::Attributes;
 use sluicegate_limits::charge::{Charges, InvalidSecret, KeySecret};
 use sluicegate_limits::counter::{Op, Terms};
+use sluicegate_limits::invalid::InvalidRequest;
 use sluicegate_limits::policy::Policy;
+use sluicegate_limits::policy::units::MAX_COST;
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
 use crate::{policy, request, secret};
@@ -26,6 +28,15 @@ fn cost(policy: &Policy, pairs: &[(&str, &str)], stated: Option<u64>) -> u64 {
     let charges = policy.charges(&request(pairs), stated.map(Tokens::new), &secret(), NOW).unwrap();
     assert_eq!(charges.len(), 1);
     charges[0].tokens.get()
+}
+
+/// Why a request is invalid.
+fn invalid(policy: &Policy, pairs: &[(&str, &str)]) -> InvalidRequest {
+    policy.charges(&request(pairs), None, &secret(), NOW).unwrap_err()
+}
+
+fn not_a_number(attribute: &str) -> InvalidRequest {
+    InvalidRequest::CostNotANumber { attribute: attribute.into() }
 }
 
 #[test]
@@ -101,31 +112,47 @@ rate_limits:
     let search = [("method", "GET"), ("path", "/v1/search")];
     assert_eq!(cost(&policy, &search, Some(7)), 7);
     assert_eq!(cost(&policy, &search, Some(0)), 0, "a stated 0 only looks");
-    assert_eq!(cost(&policy, &search, Some(u64::MAX)), 1 << 32);
+    assert_eq!(cost(&policy, &search, Some(MAX_COST)), MAX_COST);
+    assert_eq!(cost(&policy, &search, Some(u64::MAX)), MAX_COST + 1);
     let mapped = [&search[..], &[("cost", "8")]].concat();
     assert_eq!(cost(&policy, &mapped, None), 8);
     assert_eq!(cost(&policy, &mapped, Some(7)), 7);
-    assert_eq!(cost(&policy, &[&search[..], &[("cost", "many")]].concat(), None), 6);
+    let many = [&search[..], &[("cost", "many")]].concat();
+    assert_eq!(cost(&policy, &many, Some(7)), 7, "what is stated comes first");
+    assert_eq!(invalid(&policy, &many), not_a_number("cost"));
 }
 
 #[test]
-fn a_limits_own_cost_is_a_number_or_an_attribute_of_at_least_one() {
+fn a_limits_own_cost_is_a_number_or_an_attribute() {
     let fixed = policy("rate_limits: { a: { cost: 3, limit: 100, window: 1s } }");
     assert_eq!(cost(&fixed, &[], Some(9)), 3);
     let sized = policy("rate_limits: { a: { cost: request_size, limit: 100, window: 1s } }");
     for (value, expected) in [
         ("17", 17),
-        ("0", 1),
+        ("0", 0),
         ("", 1),
-        ("-5", 1),
-        ("1.5", 1),
-        ("+2", 1),
-        ("4294967297", 1 << 32),
-        ("99999999999999999999999999", 1 << 32),
+        ("1.5", 2),
+        ("4294967297", 4_294_967_297),
+        ("1000000000000000", MAX_COST),
+        ("99999999999999999999999999", MAX_COST + 1),
     ] {
         assert_eq!(cost(&sized, &[("request_size", value)], Some(9)), expected, "{value}");
     }
+    for bad in ["-5", "+2", "1e3", "many", "1,5"] {
+        assert_eq!(
+            invalid(&sized, &[("request_size", bad)]),
+            not_a_number("request_size"),
+            "{bad}"
+        );
+    }
     assert_eq!(cost(&sized, &[], None), 1);
+    let missing = "{ of: request_size, missing: 1_048_576 }";
+    let sized =
+        policy(&format!("rate_limits: {{ a: {{ cost: {missing}, limit: 9, window: 1s }} }}"));
+    assert_eq!(cost(&sized, &[], None), 1_048_576);
+    assert_eq!(cost(&sized, &[("request_size", "3")], None), 3);
+    let stated = policy("rate_limits: { a: { cost: cost, limit: 100, window: 1s } }");
+    assert_eq!(cost(&stated, &[("cost", "3")], Some(9)), 9, "as conditions see it");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! docs/limits.md says what the code does: its examples compile, and no key or code is missing.
 
 use sluicegate_limits::policy::keys::{
-    EXCEPTION_KEYS, FILE_KEYS, LIMIT_KEYS, PENALTY_KEYS, PLAN_KEYS, TENANT_KEYS, WAS_KEYS,
+    COST_KEYS, EXCEPTION_KEYS, FILE_KEYS, LIMIT_KEYS, PENALTY_KEYS, PLAN_KEYS, TENANT_KEYS,
+    WAS_KEYS,
 };
 use sluicegate_limits::policy::{
-    ATTRIBUTE_FAMILIES, Accuracy, Algorithm, KNOWN_ATTRIBUTES, Mode, OnStoreFailure, Period,
-    Problem,
+    ATTRIBUTE_FAMILIES, Accuracy, Algorithm, KNOWN_ATTRIBUTES, MissingKey, Mode, OnStoreFailure,
+    Period, Problem,
 };
 
 use crate::{compile, examples};
@@ -52,6 +53,7 @@ fn every_key_and_word_is_named() {
     let words = Algorithm::WORDS.map(|(word, _)| word).into_iter();
     let words = words.chain(Mode::WORDS.map(|(word, _)| word));
     let words = words.chain(OnStoreFailure::WORDS.map(|(word, _)| word));
+    let words = words.chain(MissingKey::WORDS.map(|(word, _)| word));
     let words = words.chain(Period::WORDS.map(|(word, _)| word));
     let words = words.chain(Accuracy::WORDS.map(|(word, _)| word));
     for name in words.chain(KNOWN_ATTRIBUTES.iter().copied()) {
@@ -64,7 +66,7 @@ fn every_key_and_word_is_named() {
         let name = key.name;
         assert!(PAGE.contains(&format!("\n| `{name}` | ")), "no row for `{name}`");
     }
-    for key in PENALTY_KEYS.iter().chain(WAS_KEYS) {
+    for key in PENALTY_KEYS.iter().chain(WAS_KEYS).chain(COST_KEYS) {
         assert!(PAGE.contains(&format!("`{}`", key.name)), "the page does not name {}", key.name);
     }
 }
@@ -88,7 +90,7 @@ fn the_shown_problem_is_what_the_compiler_says() {
 #[test]
 fn the_examples_show_every_key() {
     let all: String = examples().into_iter().map(|(_, text)| text).collect();
-    let of_limits = LIMIT_KEYS.iter().chain(PENALTY_KEYS).chain(WAS_KEYS);
+    let of_limits = LIMIT_KEYS.iter().chain(PENALTY_KEYS).chain(WAS_KEYS).chain(COST_KEYS);
     let of_tenants = PLAN_KEYS.iter().chain(TENANT_KEYS).chain(EXCEPTION_KEYS);
     for key in FILE_KEYS.iter().chain(of_limits).chain(of_tenants) {
         assert!(all.contains(&format!("{}:", key.name)), "no example shows `{}`", key.name);

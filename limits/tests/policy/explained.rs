@@ -147,7 +147,7 @@ rate_limits:
         [
             text(5, "endpoint_costs `POST /v1/search`"),
             text(3, "the limit's own cost"),
-            text(1, "the attribute `request_size` is not there as a number"),
+            text(1, "what the limit says for requests without `request_size`"),
         ]
     );
     let sized = [&facts[..], &[("request_size", "9")]].concat();

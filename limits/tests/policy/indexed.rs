@@ -53,10 +53,10 @@ fn limit(rng: &mut fastrand::Rng) -> String {
     rng.shuffle(&mut key);
     if !key.is_empty() {
         lines.push(format!("key: [{}]", key.join(", ")));
+        lines.push(format!("missing_key: {}", pick(rng, &["skip", "together", "deny"])));
     }
-    if rng.u32(..8) == 0 {
-        lines.push("mode: disabled".to_owned());
-    }
+    // In shadow, a missing key makes no request invalid.
+    lines.push(format!("mode: {}", if rng.u32(..8) == 0 { "disabled" } else { "shadow" }));
     format!("{{{}}}", lines.join(", "))
 }
 

@@ -360,7 +360,9 @@ fn a_cost_above_what_passes_at_once_never_passes() {
     assert_eq!(of("limit: 30, algorithm: token_bucket, burst: 19"), ["5:3 never_passes"]);
     assert_eq!(of("limit: 5, cost: 6"), ["5:52 never_passes"]);
     assert_eq!(of("limit: 5, cost: 5"), [""; 0]);
-    assert_eq!(of("limit: 5, cost: request_size"), [""; 0]);
+    assert_eq!(of("limit: 5, cost: request_size"), ["5:52 unknown_size"]);
+    assert_eq!(of("limit: 5, cost: { of: request_size }"), ["5:52 unknown_size"]);
+    assert_eq!(of("limit: 5, cost: { of: request_size, missing: 9 }"), [""; 0]);
     assert_eq!(of("limit: 0, cost: 6"), ["5:43 denies_all"], "one warning is enough");
     let found =
         lints_in(&[("a.yaml", "rate_limits: { a: { limit: 5, window: 1m, cost: 6 } }")], None);
@@ -452,6 +454,102 @@ fn a_counter_that_the_caller_chooses_needs_another_limit() {
     for not in ["match: 'GET /v1/b'", "mode: shadow", "match: 'POST /**', key: tenant_id"] {
         assert_eq!(with(not), ["2:35 chosen_key"], "{not}");
     }
+}
+
+#[test]
+fn an_attribute_that_a_client_can_leave_out_needs_another_limit() {
+    let of = |limit: &str| lints(&format!("  a: {{ limit: 5, window: 1m, {limit} }}"));
+    for (limit, place) in [
+        ("key: [tenant_id, client_id]", "2:36"),
+        ("key: client_id", "2:35"),
+        ("key: on_behalf_of, match: 'GET /v1/a'", "2:35"),
+        ("key: client_id, missing_key: together", "2:35"),
+        ("key: [client_id, on_behalf_of], missing_key: together", "2:36"),
+        ("key: client_id, when: 'plan == \"free\" || has(client_id)'", "2:35"),
+    ] {
+        assert_eq!(of(limit), [format!("{place} may_be_missing")], "{limit}");
+    }
+    for near in [
+        "key: [tenant_id, user_id]",
+        "key: [tenant_id, claims.team]",
+        "key: [tenant_id, country, traffic_class]",
+        "key: [tenant_id, client_id], missing_key: deny",
+        "key: [tenant_id, client_id], missing_key: together",
+        "key: client_id, missing_key: deny",
+        "key: client_id, when: 'has(client_id) && plan == \"free\"'",
+        "key: client_id, mode: shadow",
+        "key: client_id, mode: disabled",
+    ] {
+        assert_eq!(of(near), [""; 0], "{near}");
+    }
+    let gap = "  a: { limit: 5, window: 1m, key: [tenant_id, client_id], match: 'GET /v1/a' }";
+    let with = |other: &str| lints(&format!("{gap}\n  b: {{ limit: 50, window: 1m, {other} }}"));
+    for held in [
+        "key: tenant_id",
+        "match: ['POST /v1/b', 'GET /v1/**'], key: ip_address",
+        "cost: 1",
+        "key: [user_id, ip_address], missing_key: together",
+        "key: on_behalf_of, missing_key: deny",
+    ] {
+        assert_eq!(with(held), [""; 0], "{held}");
+    }
+    for not in [
+        "key: tenant_id, mode: shadow",
+        "key: tenant_id, match: 'POST /**'",
+        "key: tenant_id, when: 'plan == \"free\"'",
+        "key: user_id",
+        "key: [tenant_id, user_id]",
+    ] {
+        assert_eq!(with(not), ["2:36 may_be_missing"], "{not}");
+    }
+}
+
+#[test]
+fn settings_tell_what_a_client_can_leave_out() {
+    let text = "rate_limits: { a: { key: [tenant_id, client_id], limit: 5, window: 1m }, \
+                b: { key: [tenant_id, user_id], limit: 4, window: 1h }, \
+                c: { key: ip_address, limit: 5, window: 1m, when: '!authenticated' } }";
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let service = Service {
+        proof: Some("tenant_id".to_owned()),
+        says_whose_address: true,
+        ..gateway(&["tenant_id", "client_id", "user_id"])
+    };
+    let of = |service| of_text(text, Some(service));
+    assert_eq!(of_text(text, None), ["1:27 may_be_missing"]);
+    assert_eq!(of(service.clone()), ["1:27 may_be_missing", "1:85 may_be_missing"]);
+    let of_token = Service { vouched_for: names(&["client_id", "user_id"]), ..service.clone() };
+    assert_eq!(of(of_token), [""; 0]);
+    assert_eq!(of(Service { denies_unmatched: true, ..service }), [""; 0]);
+}
+
+#[test]
+fn what_missing_keys_count_for_other_lints() {
+    let of = |limit: &str, other: &str| {
+        lints(&format!(
+            "  a: {{ limit: 5, window: 1m, {limit} }}\n  b: {{ limit: 50, window: 1m, {other} }}"
+        ))
+    };
+    let never_denies = ["3:3 never_denies"];
+    assert_eq!(of("key: tenant_id", "key: [tenant_id, user_id]"), never_denies);
+    let together = "key: [tenant_id, user_id], missing_key: together";
+    assert_eq!(of("key: tenant_id", together), [""; 0], "a request without a tenant");
+    assert_eq!(of("cost: endpoint", together), never_denies);
+    assert_eq!(of(together, together), never_denies);
+    let denies = "key: [tenant_id, user_id], missing_key: deny";
+    assert_eq!(of("cost: endpoint", denies), [""; 0]);
+    assert_eq!(of(denies, denies), never_denies);
+    assert_eq!(of(denies, "key: [tenant_id, user_id]"), never_denies);
+    let endpoints = |missing| format!("key: [tenant_id, endpoint], missing_key: {missing}");
+    assert_eq!(of("key: user_id", &endpoints("skip")), ["3:37 never_applies"]);
+    assert_eq!(of("key: user_id", &endpoints("together")), [""; 0]);
+    let anonymous = |key: &str| {
+        of_text(&format!("rate_limits: {{ a: {{ limit: 5, window: 1m, {key} }} }}"), None)
+    };
+    assert_eq!(anonymous("key: [tenant_id, ip_address]"), ["1:1 open_to_anyone"]);
+    assert_eq!(anonymous("key: [tenant_id, ip_address], missing_key: together"), [""; 0]);
+    assert_eq!(anonymous("key: tenant_id, missing_key: together"), ["1:1 open_to_anyone"]);
+    assert_eq!(anonymous("key: tenant_id, missing_key: deny"), [""; 0]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod indexed;
 mod intents;
 mod keys;
 mod lints;
+mod missing;
 mod mutated;
 mod phrases;
 mod problems;

@@ -48,6 +48,8 @@ const PIECES: &[&str] = &[
     "starts_on: 31\n    ",
     "alert_at: [80%]\n    ",
     "was: old\n    ",
+    "cost: { of: request_size, missing: 5 }\n    ",
+    "missing_key: together\n    ",
     "penalty: { after: 1, within: 1m, block: 1m }\n    ",
 ];
 

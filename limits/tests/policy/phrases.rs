@@ -70,7 +70,7 @@ fn phrase(rng: &mut fastrand::Rng, depth: u32) -> String {
 
 fn file(when: &str) -> String {
     let when = serde_json::to_string(when).unwrap();
-    format!("rate_limits:\n  a:\n    when: {when}\n    limit: 5\n    window: 1m\n")
+    format!("rate_limits:\n  a:\n    when: {when}\n    limit: 5\n    window: 1m\n    cost: 1\n")
 }
 
 #[test]

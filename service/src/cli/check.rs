@@ -15,7 +15,7 @@ use super::{Exit, Output, notes};
 use crate::clock;
 use crate::output::{Colour, Page, Stream, print_json, shown};
 use crate::reload::Sources;
-use crate::settings::{self, Overrides, Settings, SettingsError, Unmatched};
+use crate::settings::{self, AttributeSource, Overrides, Settings, SettingsError, Unmatched};
 
 /// The most characters of a source line that are shown.
 const MAX_SHOWN: usize = 160;
@@ -100,9 +100,21 @@ pub(super) fn settings_refused(error: &SettingsError) {
 
 /// What lints know of the service.
 pub(super) fn surroundings(settings: Option<&Settings>) -> Surroundings {
+    use AttributeSource::{Claim, Context, Present};
+    let is_vouched_for = |source| matches!(source, &Claim(_) | &Context(_) | &Present(_));
     let service = settings.map(|settings| Service {
         attributes: settings.attributes.keys().cloned().collect(),
         says_whose_address: settings.ip_address.is_some(),
+        vouched_for: settings
+            .attributes
+            .iter()
+            .filter(|(_, source)| is_vouched_for(source))
+            .map(|(name, _)| name.clone())
+            .collect(),
+        proof: settings.attributes.get("authenticated").and_then(|source| match source {
+            Present(of) => Some(of.clone()),
+            _ => None,
+        }),
         denies_unmatched: settings.unmatched == Unmatched::Deny,
     });
     Surroundings { now: clock::now(), service }

@@ -9,7 +9,7 @@ use clap::Args;
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::explain::{Explanation, LimitExplanation, explain};
 use sluicegate_limits::policy::Place;
-use sluicegate_limits::policy::units::MAX_COST;
+use sluicegate_limits::policy::units;
 use sluicegate_limits::time::Tokens;
 use sluicegate_proto::v1::sluicegate_client::SluicegateClient;
 use sluicegate_proto::v1::{
@@ -143,22 +143,19 @@ impl Request {
             let (name, value) =
                 fact.split_once('=').ok_or_else(|| format!("`{fact}` is not KEY=VALUE"))?;
             if name == "cost" {
-                let number = value.parse().ok().filter(|n| *n <= MAX_COST);
-                cost = Some(number.ok_or(format!("cost is a number up to {MAX_COST}"))?);
+                let number = units::cost(value);
+                cost = Some(number.ok_or("cost is a number: digits with at most one point")?);
             } else {
                 set(name, value)?;
             }
         }
-        Ok(Self { attributes: attributes.finish(), cost: cost.map(Tokens::new) })
+        Ok(Self { attributes: attributes.finish(), cost })
     }
 }
 
 /// What the explanation itself does not say, for people.
 fn troubles(answer: &CheckResponse) -> Vec<String> {
     let mut all = Vec::new();
-    if !answer.detail.is_empty() {
-        all.push(format!("the service: {}", answer.detail));
-    }
     if answer.explained_left_out > 0 {
         all.push(format!("{} further limits are not listed", answer.explained_left_out));
     }
@@ -170,6 +167,7 @@ fn explanation(answer: CheckResponse) -> Explanation {
     Explanation {
         allowed: answer.allowed,
         reason: (!answer.allowed).then_some(answer.reason),
+        detail: (!answer.detail.is_empty()).then_some(answer.detail),
         limit_name: answer.limit_name,
         remaining: answer.remaining,
         retry_after_ms: answer.retry_after.map(|wait| millis(&wait)),

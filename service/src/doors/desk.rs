@@ -1,7 +1,7 @@
 //! What the native and the JSON door do alike: who may ask, what cannot be read, and the decision.
 
 use sluicegate_limits::attributes::Attributes;
-use sluicegate_limits::policy::units::{MAX_HOLD, MIN_HOLD};
+use sluicegate_limits::policy::units::{MAX_COST, MAX_HOLD, MIN_HOLD};
 use sluicegate_limits::time::{Micros, Tokens};
 use sluicegate_limits::verdict::Reason;
 
@@ -105,5 +105,8 @@ pub(super) fn lasting(name: &str, stated: Option<u64>) -> Result<Micros, String>
 
 /// What a request did cost.
 pub(super) fn actual(stated: u64) -> Result<Tokens, String> {
-    super::cost("actual", Some(stated)).map(Option::unwrap_or_default)
+    match stated {
+        0..=MAX_COST => Ok(Tokens::new(stated)),
+        _ => Err(format!("`actual` is at most {MAX_COST}")),
+    }
 }

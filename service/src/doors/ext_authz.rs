@@ -18,6 +18,7 @@ use tower::Service;
 use super::{Caller, Common};
 use crate::call::{Decision, Door};
 use crate::limiter::Limiter;
+use crate::origin::header;
 use crate::reveal::Revealed;
 use crate::server::Entry;
 use crate::telemetry::TraceParent;
@@ -74,7 +75,7 @@ impl Authorization for ExtAuthz {
 /// The gateway's own trace context, else the one that came with the client's request.
 fn trace(caller: Caller, context: &AttributeContext) -> TraceParent {
     let http = context.request.as_ref().and_then(|request| request.http.as_ref());
-    let clients = http.and_then(|http| http.headers.get("traceparent"));
+    let clients = http.and_then(|http| header(http, "traceparent").ok().flatten());
     match clients {
         Some(header) if !caller.trace.is_some() => TraceParent::parse(header),
         _ => caller.trace,

@@ -10,6 +10,7 @@ use axum::body::{Body, Bytes};
 use futures_util::future::join_all;
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::explain::explain_verdict;
+use sluicegate_limits::policy::units::tokens;
 use sluicegate_limits::verdict::Reason;
 use sluicegate_proto::ext_authz::authorization_server::AuthorizationServer;
 use sluicegate_proto::v1::attribute::Value;
@@ -28,7 +29,7 @@ use tower::util::MapRequestLayer;
 use super::desk::{Desk, Wanted};
 use super::ext_authz::{Definite, ExtAuthz};
 use super::health::HealthDoor;
-use super::{Caller, Common, ReflectionError, cost};
+use super::{Caller, Common, ReflectionError};
 use crate::call::{Call, Door, Method};
 use crate::limiter::Limiter;
 use crate::reveal::Revealed;
@@ -177,7 +178,7 @@ impl Native {
 
     async fn answer(&self, desk: Desk<'_>, request: CheckRequest, method: Method) -> CheckResponse {
         let wanted = || {
-            let (attributes, cost) = (facts(request.attributes)?, cost("cost", request.cost)?);
+            let (attributes, cost) = (facts(request.attributes)?, request.cost.map(tokens));
             Ok(Wanted { attributes, cost, method })
         };
         if method == Method::Peek {

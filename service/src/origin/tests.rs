@@ -193,27 +193,124 @@ fn a_request_without_anything_has_no_facts() {
     assert_eq!(found.iter().collect::<Vec<_>>(), [("authenticated", "false")]);
 }
 
-#[test]
-fn the_size_of_a_request_is_what_it_declares_or_what_was_read_of_it_in_full() {
-    let size = |headers: &[(&str, &str)], read: i64| {
-        let mut context = AttributeContext::default();
-        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        let http = HttpRequest { headers: headers.collect(), size: read, ..Default::default() };
-        context.request = Some(attribute_context::Request { http: Some(http), time: None });
-        let found = origin(&[]).attributes(&context).unwrap();
-        found.get("request_size").map(str::to_owned)
+/// The size of a request: its protocol, method and headers, and what the gateway has read of it.
+struct Body {
+    protocol: &'static str,
+    method: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    read: i64,
+    held: usize,
+}
+
+const GET: Body = Body { protocol: "HTTP/1.1", method: "GET", headers: &[], read: 0, held: 0 };
+const POST: Body = Body { method: "POST", ..GET };
+const WHOLE: (&str, &str) = ("x-envoy-auth-partial-body", "false");
+
+/// The size with and without the gateway's copy of `transfer-encoding`, however headers are sent.
+fn sizes(body: Body) -> [Option<String>; 2] {
+    let size = |origin: &Origin, raw: bool| {
+        let mut http = HttpRequest {
+            protocol: body.protocol.to_owned(),
+            method: body.method.to_owned(),
+            size: body.read,
+            raw_body: vec![b'x'; body.held].into(),
+            ..Default::default()
+        };
+        if raw {
+            let headers = body.headers.iter().map(|(key, value)| HeaderValue {
+                key: (*key).to_owned(),
+                raw_value: value.as_bytes().to_vec().into(),
+                ..Default::default()
+            });
+            http.header_map = Some(HeaderMap { headers: headers.collect() });
+        } else {
+            let headers = body.headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            http.headers = headers.collect();
+        }
+        let request = Request { http: Some(http), time: None };
+        let context = AttributeContext { request: Some(request), ..Default::default() };
+        origin.attributes(&context).unwrap().get("request_size").map(str::to_owned)
     };
-    assert_eq!(size(&[("content-length", "1234")], 0).as_deref(), Some("1234"));
-    assert_eq!(size(&[("content-length", "0")], -1).as_deref(), Some("0"));
-    assert_eq!(size(&[], 77).as_deref(), Some("77"), "a body that the gateway holds");
-    for (headers, read) in [
-        (&[][..], 0),
-        (&[][..], -1),
-        (&[("x-envoy-auth-partial-body", "true")][..], 77),
-        (&[("content-length", "+5")][..], 77),
-        (&[("content-length", "5,5")][..], 0),
-        (&[("content-length", "99999999999999999999")][..], 0),
+    let copied = AttributeSource::TransferEncoding("x-te".to_owned());
+    [origin(&[]), origin(&[("request_size", copied)])].map(|origin| {
+        let found = size(&origin, false);
+        assert_eq!(found, size(&origin, true), "the same by its raw headers");
+        found
+    })
+}
+
+#[test]
+fn a_size_is_what_is_declared_or_what_was_read_of_a_whole_body() {
+    for (body, expected) in [
+        (Body { headers: &[("content-length", "1234")], ..POST }, Some("1234")),
+        (Body { headers: &[("content-length", "0")], read: -1, ..POST }, Some("0")),
+        (Body { headers: &[("content-length", "7")], protocol: "HTTP/2", ..GET }, Some("7")),
+        (Body { headers: &[WHOLE], read: 77, held: 77, ..POST }, Some("77")),
+        (Body { headers: &[WHOLE], read: 77, held: 77, protocol: "HTTP/2", ..GET }, Some("77")),
+        (Body { headers: &[WHOLE], read: 77, held: 70, ..POST }, None),
+        (Body { headers: &[WHOLE], read: 77, ..GET }, None),
+        (
+            Body { headers: &[("x-envoy-auth-partial-body", "true")], read: 77, held: 77, ..GET },
+            None,
+        ),
+        (Body { read: 77, held: 77, ..POST }, None),
+        (Body { read: 77, ..GET }, None),
+        (Body { headers: &[("content-length", "+5")], read: 77, ..GET }, None),
+        (Body { headers: &[("content-length", "5,5")], ..GET }, None),
+        (Body { headers: &[("content-length", "99999999999999999999")], ..GET }, None),
     ] {
-        assert_eq!(size(headers, read), None, "{headers:?} {read}");
+        let case = format!("{} {} {:?} {}", body.method, body.protocol, body.headers, body.read);
+        // What a client writes as the copy says nothing where none is made.
+        let [plain, copied] = sizes(body);
+        assert_eq!((plain.as_deref(), copied.as_deref()), (expected, expected), "{case}");
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_has_no_bytes_and_an_unknown_one_no_size() {
+    let zero = Some("0");
+    for (method, protocol, headers, plain, copied) in [
+        ("GET", "HTTP/1.1", &[][..], zero, zero),
+        ("HEAD", "HTTP/1.1", &[], zero, zero),
+        ("OPTIONS", "HTTP/1.0", &[], zero, zero),
+        ("POST", "HTTP/1.1", &[], None, zero),
+        ("DELETE", "HTTP/1.1", &[], None, zero),
+        ("GET", "HTTP/1.1", &[("x-te", "chunked")], zero, None),
+        ("POST", "HTTP/1.1", &[("x-te", "chunked")], None, None),
+        ("POST", "HTTP/1.1", &[("x-te", " ")], None, zero),
+        ("GET", "HTTP/1.1", &[("transfer-encoding", "chunked")], None, None),
+        ("GET", "HTTP/2", &[], zero, zero),
+        ("HEAD", "HTTP/3", &[], zero, zero),
+        ("OPTIONS", "HTTP/2", &[], zero, zero),
+        ("POST", "HTTP/2", &[], None, None),
+        ("DELETE", "HTTP/3", &[], None, None),
+        ("TRACE", "HTTP/2", &[], None, None),
+        ("GET", "", &[], None, None),
+        ("GET", "HTTP/4", &[], None, None),
+    ] {
+        let [one, other] = sizes(Body { protocol, method, headers, ..GET });
+        let case = format!("{method} {protocol} {headers:?}");
+        assert_eq!((one.as_deref(), other.as_deref()), (plain, copied), "{case}");
+    }
+}
+
+#[test]
+fn a_numeric_claim_is_exact_or_refused() {
+    let of = |number: f64| claim("n", &with_payload(vec![("n", Kind::NumberValue(number))]));
+    let most = 9_007_199_254_740_991.0;
+    for (number, text) in [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (-7.0, "-7"),
+        (12.5, "12.5"),
+        (1e-7, "0.0000001"),
+        (most, "9007199254740991"),
+        (-most, "-9007199254740991"),
+    ] {
+        assert_eq!(of(number), Ok(Some(text.to_owned())));
+    }
+    // 2^53 may have been 2^53 + 1.
+    for number in [most + 1.0, -most - 1.0, most + 3.0, 1e16, 1e300, f64::INFINITY, f64::NAN] {
+        assert_eq!(of(number), Err(InvalidOrigin::InexactClaim("n".to_owned())), "{number}");
     }
 }

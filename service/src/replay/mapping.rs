@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 
 use sluicegate_limits::attributes::{AttributesBuilder, InvalidAttribute, canonical_name};
-use sluicegate_limits::policy::units::MAX_COST;
+use sluicegate_limits::policy::units;
 use sluicegate_limits::time::{Micros, Tokens};
 
 use super::Entry;
@@ -116,6 +116,7 @@ impl Source {
             AttributeSource::Claim(name) => named(name, "claims"),
             AttributeSource::Context(name) => named(name, "context"),
             AttributeSource::Present(of) => Self::Present(of.clone()),
+            AttributeSource::TransferEncoding(_) => Self::fields(&[attribute]),
         }
     }
 }
@@ -299,8 +300,7 @@ fn pick(value: &str, from_right: u8) -> &str {
 }
 
 fn tokens(text: &str) -> Result<Tokens, String> {
-    let number = text.parse().ok().filter(|number| *number <= MAX_COST);
-    number.map(Tokens::new).ok_or_else(|| format!("`cost` is not a number up to {MAX_COST}"))
+    units::cost(text).ok_or_else(|| "`cost` is no number".to_owned())
 }
 
 fn duration(text: &str) -> Result<Micros, String> {

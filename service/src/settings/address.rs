@@ -73,7 +73,7 @@ pub(super) fn prefix(root: &mut Section<'_>) -> IpPrefix {
 }
 
 fn source(section: &mut Section<'_>) -> Option<AddressSource> {
-    let header = header_name(section);
+    let header = header_name(section, "header");
     if header.as_deref() == Some(FORWARDED_FOR) {
         let help = "use `trusted_hops` or `trusted_proxies`".to_owned();
         section.wrong("header", "is a list that every client can begin", Some(help));

@@ -22,6 +22,9 @@ pub enum AttributeSource {
     Context(String),
     /// `true` where the named attribute is present, else `false`.
     Present(String),
+    /// The size of the body, of a gateway that copies a request's `Transfer-Encoding` into this
+    /// header, in lower case, and removes a client's own.
+    TransferEncoding(String),
 }
 
 /// Reads the whole section.
@@ -39,7 +42,7 @@ pub(super) fn read(section: &mut Section<'_>) -> BTreeMap<String, AttributeSourc
             section.wrong(&name, "an attribute name has letters, digits and `_ . -`", None);
         }
         let mut one = section.section(&name);
-        let source = source(&mut one);
+        let source = source(&mut one, &name);
         one.finish();
         if let Some(source) = source {
             sources.insert(name, source);
@@ -56,25 +59,29 @@ pub(super) fn read(section: &mut Section<'_>) -> BTreeMap<String, AttributeSourc
     sources
 }
 
-fn source(one: &mut Section<'_>) -> Option<AttributeSource> {
-    let header = header_name(one).map(AttributeSource::Header);
+fn source(one: &mut Section<'_>, name: &str) -> Option<AttributeSource> {
+    let header = header_name(one, "header").map(AttributeSource::Header);
     let claim = one.text("claim").map(AttributeSource::Claim);
     let context = one.text("context").map(AttributeSource::Context);
     let present = one.text("present").map(AttributeSource::Present);
-    let mut all = [header, claim, context, present].into_iter().flatten();
+    let encoding = header_name(one, "transfer_encoding").map(AttributeSource::TransferEncoding);
+    if encoding.is_some() && name != "request_size" {
+        one.wrong("transfer_encoding", "belongs to `request_size` alone", None);
+    }
+    let mut all = [header, claim, context, present, encoding].into_iter().flatten();
     let first = all.next();
     if first.is_none() || all.next().is_some() {
-        let help = "one of `header`, `claim`, `context`, `present`".to_owned();
+        let help = "one of `header`, `claim`, `context`, `present`, `transfer_encoding`".to_owned();
         one.wrong_here("needs exactly one source".to_owned(), Some(help));
     }
     first
 }
 
-/// The header of a source, in lower case.
-pub(super) fn header_name(one: &mut Section<'_>) -> Option<String> {
-    let name = one.text("header")?.to_ascii_lowercase();
+/// The name of a header in lower case.
+pub(super) fn header_name(one: &mut Section<'_>, key: &str) -> Option<String> {
+    let name = one.text(key)?.to_ascii_lowercase();
     if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        one.wrong("header", "is not the name of a header", None);
+        one.wrong(key, "is not the name of a header", None);
     }
     Some(name)
 }

@@ -238,9 +238,8 @@ async fn what_cannot_be_asked_is_an_invalid_request() {
         forged[40] = if forged[40] == b'A' { b'B' } else { b'A' };
         let forged = String::from_utf8(forged).unwrap();
         let long = "A".repeat(5_000);
-        let too_much = (1 << 32) + 1;
+        let too_much = 1_000_000_000_000_001;
         let asks = [
-            Ask::Reserve { path: "/ai", estimate: too_much, lasting_ms: None },
             Ask::Reserve { path: "/ai", estimate: 1, lasting_ms: Some(999) },
             Ask::Reserve { path: "/ai", estimate: 1, lasting_ms: Some(3_600_001) },
             Ask::Hold { path: "/export", lasting_ms: Some(0) },
@@ -257,6 +256,9 @@ async fn what_cannot_be_asked_is_an_invalid_request() {
             assert_eq!((answer.done, &*answer.reason), (false, "invalid_request"), "{ask:?}");
             assert_eq!(answer.token, "", "{ask:?}");
         }
+        let reserve = Ask::Reserve { path: "/ai", estimate: too_much, lasting_ms: None };
+        let never = server.held(door, reserve).await;
+        assert_eq!((never.done, &*never.reason), (false, "cost_exceeds_capacity"));
         let settled = server.held(door, Ask::Settle { token, actual: 10 }).await;
         assert_eq!((settled.done, settled.left), (true, Some(90)), "nothing of that did anything");
     }

@@ -18,6 +18,7 @@ mod asking;
 mod behaviours;
 mod bounds;
 mod classes;
+mod costs;
 mod deadlines;
 mod descriptors;
 mod drain;

@@ -1,11 +1,11 @@
 //! Tests of the real binary among the real servers that it is made for: Envoy and Valkey.
 //!
 //! `envoy` is the main job end to end, `dimensions` what a request can be limited by, `addresses`
-//! whose address it has behind a proxy, `replicas` two replicas on one store, `deadlines` a gateway
-//! that waits shorter than they do, `denials` what a client is told, `compose` the files of
-//! `deploy/`, `shared` what clients cannot do to the connection that all of them share, `floods`
-//! the same in numbers, `fuzz` messages that nobody should send. The other modules start the
-//! servers.
+//! whose address it has behind a proxy, `unknown` what a gateway cannot know of it, `replicas` two
+//! replicas on one store, `deadlines` a gateway that waits shorter than they do, `denials` what a
+//! client is told, `compose` the files of `deploy/`, `shared` what clients cannot do to the
+//! connection that all of them share, `floods` the same in numbers, `fuzz` messages that nobody
+//! should send. The other modules start the servers.
 
 #![cfg(test)]
 
@@ -41,6 +41,7 @@ mod generate;
 mod replicas;
 mod shared;
 mod tracers;
+mod unknown;
 mod valkey;
 
 /// Held by each test that loads the machine, where one process runs them all.

@@ -141,7 +141,7 @@ fn columns_of_csv_are_attributes_and_may_be_mapped_or_quoted() {
         [
             (4, "it has 2 of 5 fields"),
             (5, "a quote is not closed on its line"),
-            (6, "`cost` is not a number up to 4294967296"),
+            (6, "`cost` is no number"),
         ]
     );
 }

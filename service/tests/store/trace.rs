@@ -8,6 +8,7 @@ use form::Form;
 use reservation::{Reservation, key};
 use sluicegate_limits::counter::{Op, Terms, Wait};
 use sluicegate_limits::decide::{Ask, Check, Key, Outcome, SETTLE_GRACE};
+use sluicegate_limits::policy::units::MAX_COST;
 use sluicegate_limits::time::{Micros, Timestamp, Tokens};
 
 /// Limits in one trace.
@@ -168,7 +169,7 @@ impl Trace {
             0 => 0,
             1 => capacity,
             2 => capacity + 1,
-            3 => rng.u64(0..1 << 32),
+            3 => rng.u64(0..=MAX_COST + 1),
             4..15 => rng.u64(0..=capacity / 4),
             _ => rng.u64(1..4),
         };

@@ -3,6 +3,7 @@
 //! `SLUICEGATE_SEED=N` repeats a failure, `SLUICEGATE_VECTOR_STEPS=N` runs longer.
 
 mod client;
+mod large;
 mod seen;
 
 use client::{Client, Fred, Redis};

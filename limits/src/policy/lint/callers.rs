@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::missing::counts_with;
 use super::reach::{Covering, covers};
 use super::{At, Finding, Lint, Service, Spot, applies_with, code};
 use crate::policy::pattern::Pattern;
@@ -14,8 +15,9 @@ const OF_ANYBODY: [&str; 5] = ["ip_address", "method", "path", "host", "authenti
 const OF_THE_CALLER: [&str; 4] = ["host", "grpc_method", "request_size", "cost"];
 
 impl Lint<'_> {
-    /// Limits whose counter a caller chooses, where no other limit holds that caller.
-    pub(super) fn chosen_keys(&mut self) {
+    /// Limits whose counter a caller chooses, where no other limit holds that caller; answers which.
+    pub(super) fn chosen_keys(&mut self) -> Vec<usize> {
+        let mut told = Vec::new();
         let policy = self.policy;
         let enforcing = |limit: &Limit| limit.mode == Mode::Enforce;
         let safe = policy.limits.iter().enumerate();
@@ -34,8 +36,10 @@ impl Lint<'_> {
                 let help = "add a limit for the same requests by what callers cannot choose, as \
                             `tenant_id` or `ip_address`";
                 self.about(position, |places| places.key, code::CHOSEN_KEY, message, help);
+                told.push(position);
             }
         }
+        told
     }
 
     /// Requests of which nobody knows more than the address, and that no limit is for.
@@ -46,7 +50,7 @@ impl Lint<'_> {
             return;
         }
         let open = |limit: &&Limit| {
-            let known = limit.key.iter().all(|name| OF_ANYBODY.contains(&name.as_str()));
+            let known = counts_with(limit, |name| OF_ANYBODY.contains(&name));
             let condition = limit.condition.as_ref();
             limit.mode == Mode::Enforce && known && condition.is_none_or(|c| c.holds(&anybody))
         };

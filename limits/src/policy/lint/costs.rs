@@ -23,7 +23,7 @@ impl Lint<'_> {
                     Some(entry) => (entry.cost, format!("a request to `{}`", entry.text)),
                     None => continue,
                 },
-                CostRule::Number(_) | CostRule::Attribute(_) => continue,
+                CostRule::Number(_) | CostRule::Attribute { .. } => continue,
             };
             let word = if limit.numbers.burst.is_some() { "burst" } else { "limit" };
             let message = format!(

@@ -9,7 +9,7 @@ use crate::charge::MAX_CHARGES;
 use crate::matching::PathIndex;
 use crate::policy::condition::{Is, Order, Test};
 use crate::policy::problem::shown;
-use crate::policy::{Limit, Mode};
+use crate::policy::{Limit, MissingKey, Mode};
 
 /// What every request of a gateway has: no comparison holds because it is missing.
 const ALWAYS_THERE: [&str; 4] = ["authenticated", "host", "method", "path"];
@@ -120,6 +120,7 @@ fn may_lack(limit: &Limit, attribute: &str) -> bool {
     let mut tests = limit.condition.iter().flat_map(|condition| condition.conjuncts());
     let is_asked_for =
         tests.any(|test| *test.attribute == *attribute && test.is == Is::There(true));
-    let is_key = limit.key.iter().any(|name| name == attribute);
-    !is_asked_for && !is_key && !ALWAYS_THERE.contains(&attribute)
+    let is_needed =
+        limit.missing_key == MissingKey::Skip && limit.key.iter().any(|name| name == attribute);
+    !is_asked_for && !is_needed && !ALWAYS_THERE.contains(&attribute)
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Lint, code};
-use crate::policy::Limit;
 use crate::policy::pattern::{Pattern, Segment};
+use crate::policy::{Limit, MissingKey};
 
 /// How many leading literal segments are looked at.
 const INDEXED_SEGMENTS: usize = 4;
@@ -71,6 +71,7 @@ impl Lint<'_> {
     pub(super) fn endpoint_keys(&mut self) {
         let needing: Vec<_> = self
             .limits()
+            .filter(|(_, limit)| limit.missing_key == MissingKey::Skip)
             .filter(|(_, limit)| limit.key.iter().any(|attribute| attribute == "endpoint"))
             .map(|(position, _)| position)
             .collect();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::reach::{Covering, covers};
 use super::{Lint, applies_with, code};
 use crate::policy::condition::Condition;
-use crate::policy::{Algorithm, CostRule, Limit, Mode};
+use crate::policy::{Algorithm, CostRule, Limit, MissingKey, Mode};
 
 /// Limits that count alike are compared: the same tokens, by the same algorithm, under the same
 /// key and condition.
@@ -93,7 +93,19 @@ fn denies_first(tight: &Limit, loose: &Limit) -> bool {
         // A quota may be there to tell how much of it is used.
         && loose.alert_at.is_empty()
         && applies_with(tight, loose)
+        && counts_all_of(tight, loose)
         && covers(tight, loose)
+}
+
+/// Whether a limit counts every request that has what the other needs for its key, of which its
+/// own is a part.
+fn counts_all_of(tight: &Limit, loose: &Limit) -> bool {
+    let same = tight.missing_key == loose.missing_key && tight.key.len() == loose.key.len();
+    match loose.missing_key {
+        MissingKey::Skip => true,
+        MissingKey::Together => same || tight.key.is_empty(),
+        MissingKey::Deny => same,
+    }
 }
 
 /// Whether a sliding window with no more tokens is the tighter one. Above 64 tokens one counts

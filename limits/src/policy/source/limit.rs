@@ -2,10 +2,10 @@
 
 use super::quota::{self, RawQuota};
 use crate::policy::keys::{
-    ACCURACY_LATER, LIMIT_KEYS, MAX_DESCRIPTION_BYTES, MAX_KEY_ATTRIBUTES, MAX_MAX_KEYS,
+    ACCURACY_LATER, COST_KEYS, LIMIT_KEYS, MAX_DESCRIPTION_BYTES, MAX_KEY_ATTRIBUTES, MAX_MAX_KEYS,
     MAX_PATTERNS, PENALTY_KEYS, WAS_KEYS,
 };
-use crate::policy::kinds::{Accuracy, Algorithm, Mode, OnStoreFailure, Penalty};
+use crate::policy::kinds::{Accuracy, Algorithm, MissingKey, Mode, OnStoreFailure, Penalty};
 use crate::policy::problem::{Problems, code, shown};
 use crate::policy::read::{self, Fields, Spanned};
 use crate::policy::units::{
@@ -22,6 +22,7 @@ pub(crate) struct RawLimit {
     pub(crate) patterns: Vec<Spanned<String>>,
     pub(crate) when: Option<Spanned<String>>,
     pub(crate) key: Vec<Spanned<String>>,
+    pub(crate) missing_key: MissingKey,
     pub(crate) algorithm: Algorithm,
     pub(crate) limit: Spanned<u64>,
     /// Some where the algorithm has windows.
@@ -44,7 +45,7 @@ pub(crate) struct RawLimit {
 pub(crate) enum RawCost {
     Endpoint,
     Number(u64),
-    Attribute(String),
+    Attribute { of: Spanned<String>, missing: Option<Spanned<u64>> },
 }
 
 /// What `was` says.
@@ -73,12 +74,14 @@ pub(super) fn read(
     let node = Node { at: if is_map(&node) { at } else { node.at }, value: node.value };
     let mut fields = Fields::of(node, owner, LIMIT_KEYS, problems)?;
     let algorithm = algorithm(&mut fields, problems);
+    let missing_key = missing_key(&mut fields, problems);
     let raw = RawLimit {
         name,
         description: description(&mut fields, problems),
         patterns: list(&mut fields, "match", MAX_PATTERNS, problems),
         when: fields.take("when").and_then(|node| read::text(node, "`when`", problems)),
         key: list(&mut fields, "key", MAX_KEY_ATTRIBUTES, problems),
+        missing_key,
         limit: number(&mut fields, "limit", (0, MAX_LIMIT), problems)
             .unwrap_or(Spanned { at, value: 0 }),
         window: time(&mut fields, "window", (MIN_WINDOW, MAX_WINDOW), problems),
@@ -112,6 +115,18 @@ fn algorithm(fields: &mut Fields<'_>, problems: &mut Problems) -> Algorithm {
         fields.suit(algorithm, problems);
     }
     word.unwrap_or_default()
+}
+
+/// What is said of a missing key, and whether there is a key that it can be about.
+fn missing_key(fields: &mut Fields<'_>, problems: &mut Problems) -> MissingKey {
+    let Some(node) = fields.take("missing_key") else { return MissingKey::default() };
+    if !fields.has("key") {
+        let message = "`missing_key` is about the attributes of a `key`, and there is none";
+        let help = "remove it, or say by which attributes the limit counts";
+        problems.error(node.at, code::MISPLACED_KEY, message.to_owned(), help);
+    }
+    let word = read::word(node, "a word for `missing_key`", &MissingKey::WORDS, problems);
+    word.map(|word| word.value).unwrap_or_default()
 }
 
 fn accuracy(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Accuracy> {
@@ -186,6 +201,9 @@ fn time(
 
 fn cost(node: Node<'_>, problems: &mut Problems) -> Option<Spanned<RawCost>> {
     let at = node.at;
+    if is_map(&node) {
+        return Some(Spanned { at, value: cost_of(node, problems)? });
+    }
     let looks_like_a_number = match &node.value {
         Value::Scalar { text, .. } => {
             text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
@@ -195,10 +213,28 @@ fn cost(node: Node<'_>, problems: &mut Problems) -> Option<Spanned<RawCost>> {
     let value = if looks_like_a_number {
         RawCost::Number(read::number(node, "`cost`", (0, MAX_COST), problems)?.value)
     } else {
-        let text = read::text(node, "`cost`", problems)?.value;
-        if text == "endpoint" { RawCost::Endpoint } else { RawCost::Attribute(text) }
+        let of = read::text(node, "`cost`", problems)?;
+        if of.value == "endpoint" {
+            RawCost::Endpoint
+        } else {
+            RawCost::Attribute { of, missing: None }
+        }
     };
     Some(Spanned { at, value })
+}
+
+/// A cost that is the number in an attribute, and what counts without it.
+fn cost_of(node: Node<'_>, problems: &mut Problems) -> Option<RawCost> {
+    let mut fields = Fields::of(node, "`cost`".to_owned(), COST_KEYS, problems)?;
+    fields.suit(Algorithm::default(), problems);
+    let of = fields.take("of").and_then(|node| read::text(node, "`of`", problems));
+    let missing = number(&mut fields, "missing", (0, MAX_COST), problems);
+    let of = of?;
+    if of.value == "endpoint" {
+        let message = "`endpoint` is a pattern and no number".to_owned();
+        problems.error(of.at, code::BAD_NAME, message, "the cost of it is `cost: endpoint`");
+    }
+    Some(RawCost::Attribute { of, missing })
 }
 
 fn penalty(node: Node<'_>, problems: &mut Problems) -> Option<Penalty> {

@@ -1,13 +1,13 @@
 //! The calls about reservations and holds in the words of `sluicegate.v1`.
 
 use prost_types::Duration;
+use sluicegate_limits::policy::units::tokens;
 use sluicegate_limits::time::{Micros, Tokens};
 use sluicegate_proto::v1::{
     ExtendRequest, ExtendResponse, HoldRequest, HoldResponse, ReleaseRequest, ReleaseResponse,
     ReserveRequest, ReserveResponse, SettleRequest, SettleResponse,
 };
 
-use super::super::cost;
 use super::super::desk::{Desk, Named, Wanted, actual, lasting};
 use super::{encode, facts};
 use crate::call::{Ending, Method};
@@ -16,7 +16,7 @@ use crate::reveal::Revealed;
 pub(super) async fn reserve(desk: Desk<'_>, request: ReserveRequest) -> ReserveResponse {
     let wanted = || {
         let lasting = stated(request.lasting)?;
-        let (attributes, cost) = (facts(request.attributes)?, cost("estimate", request.estimate)?);
+        let (attributes, cost) = (facts(request.attributes)?, request.estimate.map(tokens));
         Ok(Wanted { attributes, cost, method: Method::Reserve { lasting } })
     };
     let kind = Method::Reserve { lasting: Micros::ZERO };
@@ -30,7 +30,7 @@ pub(super) async fn reserve(desk: Desk<'_>, request: ReserveRequest) -> ReserveR
 pub(super) async fn hold(desk: Desk<'_>, request: HoldRequest) -> HoldResponse {
     let wanted = || {
         let lasting = stated(request.lasting)?;
-        let (attributes, cost) = (facts(request.attributes)?, cost("cost", request.cost)?);
+        let (attributes, cost) = (facts(request.attributes)?, request.cost.map(tokens));
         Ok(Wanted { attributes, cost, method: Method::Hold { lasting } })
     };
     let kind = Method::Hold { lasting: Micros::ZERO };

@@ -7,11 +7,11 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
 use sluicegate_limits::counter::Wait;
+use sluicegate_limits::policy::units;
 use sluicegate_limits::time::Tokens;
 use sluicegate_limits::verdict::LimitVerdict;
 use uuid::Uuid;
 
-use super::super::cost;
 use super::super::desk::Wanted;
 use crate::call::Method;
 use crate::reveal::Revealed;
@@ -22,7 +22,7 @@ pub(super) mod held;
 #[serde(deny_unknown_fields)]
 struct Question {
     attributes: Stated,
-    cost: Option<u64>,
+    cost: Option<Cost>,
 }
 
 /// The attributes as they are built; a map would forget that a name came twice.
@@ -30,6 +30,9 @@ struct Stated(Attributes);
 
 /// The value of an attribute as text.
 struct Value(String);
+
+/// A stated cost: a whole number, however large.
+struct Cost(u64);
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -62,7 +65,7 @@ struct OneLimit<'a> {
 
 pub(super) fn check(body: &[u8]) -> Result<Wanted, String> {
     let Question { attributes: Stated(attributes), cost: stated } = read(body)?;
-    Ok(Wanted { attributes, cost: cost("cost", stated)?, method: Method::Check })
+    Ok(Wanted { attributes, cost: stated.map(Cost::tokens), method: Method::Check })
 }
 
 /// Reads an object, or says what is wrong with it without repeating its values.
@@ -138,6 +141,39 @@ impl<'de> Deserialize<'de> for Stated {
             }
         }
         deserializer.deserialize_map(Names)
+    }
+}
+
+impl Cost {
+    fn tokens(self) -> Tokens {
+        units::tokens(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+        impl Visitor<'_> for Whole {
+            type Value = Cost;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number that is not negative")
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Cost, E> {
+                Ok(Cost(value))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Cost, E> {
+                // Digits beyond 64 bits come so, and are above every cost all the same.
+                let is_large = value >= u64::MAX as f64;
+                // The default would repeat the number.
+                is_large
+                    .then_some(Cost(u64::MAX))
+                    .ok_or_else(|| E::custom("a cost is a whole number"))
+            }
+        }
+        deserializer.deserialize_any(Whole)
     }
 }
 

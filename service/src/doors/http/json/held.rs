@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::super::cost;
 use super::super::super::desk::{Named, Wanted, actual, lasting};
-use super::{Answer, OneLimit, Stated, answer, one_limit, read, text};
+use super::{Answer, Cost, OneLimit, Stated, answer, one_limit, read, text};
 use crate::call::{Ending, Method};
 use crate::reveal::Revealed;
 
@@ -13,7 +12,7 @@ use crate::reveal::Revealed;
 #[serde(deny_unknown_fields)]
 struct Reserve {
     attributes: Stated,
-    estimate: Option<u64>,
+    estimate: Option<Cost>,
     lasting_ms: Option<u64>,
 }
 
@@ -21,7 +20,7 @@ struct Reserve {
 #[serde(deny_unknown_fields)]
 struct Hold {
     attributes: Stated,
-    cost: Option<u64>,
+    cost: Option<Cost>,
     lasting_ms: Option<u64>,
 }
 
@@ -82,13 +81,13 @@ struct Ended<'a> {
 pub(in super::super) fn reserve(body: &[u8]) -> Result<Wanted, String> {
     let Reserve { attributes: Stated(attributes), estimate, lasting_ms } = read(body)?;
     let method = Method::Reserve { lasting: lasting("lasting_ms", micros(lasting_ms))? };
-    Ok(Wanted { attributes, cost: cost("estimate", estimate)?, method })
+    Ok(Wanted { attributes, cost: estimate.map(Cost::tokens), method })
 }
 
 pub(in super::super) fn hold(body: &[u8]) -> Result<Wanted, String> {
     let Hold { attributes: Stated(attributes), cost: stated, lasting_ms } = read(body)?;
     let method = Method::Hold { lasting: lasting("lasting_ms", micros(lasting_ms))? };
-    Ok(Wanted { attributes, cost: cost("cost", stated)?, method })
+    Ok(Wanted { attributes, cost: stated.map(Cost::tokens), method })
 }
 
 pub(in super::super) fn settle(body: &[u8]) -> Result<Named, String> {
