@@ -184,8 +184,8 @@ impl fmt::Display for InvalidOrigin {
             }
             Self::InexactClaim(name) => write!(
                 f,
-                "claim `{name}` is a number from 2^53 on, which the gateway cannot pass on exactly; \
-                 let the issuer write it as a string"
+                "claim `{name}` is a number from 2^53 on, which the gateway cannot pass on \
+                 exactly; let the issuer write it as a string"
             ),
             Self::Attribute(error) => error.fmt(f),
         }

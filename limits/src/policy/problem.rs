@@ -120,7 +120,7 @@ codes! {
     DENIES_ALL = "denies_all": "warning: a limit of 0 denies every request that it applies to",
     EXPIRED = "expired": "warning: numbers of a tenant whose `until` is past",
     TAKES_NOTHING = "takes_nothing": "warning: a cost of 0 never takes a token",
-    UNKNOWN_SIZE = "unknown_size": "warning: a request whose size nobody knows costs next to nothing",
+    UNKNOWN_SIZE = "unknown_size": "warning: a request of unknown size costs next to nothing",
     UNMAPPED_ATTRIBUTE = "unmapped_attribute": "warning: an attribute that only settings can bring",
     NEVER_DENIES = "never_denies": "warning: a limit before which another one always denies",
     NEVER_APPLIES = "never_applies": "warning: a limit that no request has the key of",
@@ -132,7 +132,7 @@ codes! {
     UNUSED_COST = "unused_cost": "warning: an endpoint's cost that no limit asks for",
     OPEN_TO_ANYONE = "open_to_anyone": "warning: requests without an identity have no limit",
     CROWDED = "crowded": "warning: a request that more limits may charge than one may have",
-    MAY_BE_MISSING = "may_be_missing": "warning: a limit that a client gets out of by leaving something out",
+    MAY_BE_MISSING = "may_be_missing": "warning: a limit that a client can get out of",
     CHOSEN_KEY = "chosen_key": "warning: a counter that the caller chooses",
     PROXIED_ADDRESS = "proxied_address": "warning: an address that may be that of a proxy",
 }

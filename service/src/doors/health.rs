@@ -15,8 +15,8 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use super::Common;
 use crate::lifecycle::{Lifecycle, Phase};
 
-/// The most watches that are open at once. Anyone may watch, and the streams of all strangers come to
-/// a quarter of these.
+/// The most watches that are open at once. Anyone may watch, and the streams of all strangers come
+/// to a quarter of these.
 pub(super) const MAX_WATCHES: usize = 4_096;
 /// What has a health of its own; the empty name is the whole server.
 const SERVICES: [&str; 4] = ["", SLUICEGATE, AUTHORIZATION, HEALTH];

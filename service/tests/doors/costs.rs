@@ -13,7 +13,11 @@ const LIMITS: &str = "
 rate_limits:
   all: { match: GET /all, key: tenant_id, limit: 1_000_000_000_000_000, window: 1h, hold: 1m }
   weighed:
-    { match: GET /weighed, key: tenant_id, limit: 100, window: 1h, cost: { of: weight, missing: 7 } }
+    match: GET /weighed
+    key: tenant_id
+    limit: 100
+    window: 1h
+    cost: { of: weight, missing: 7 }
   watched: { match: GET /watched, mode: shadow, limit: 100, window: 1h, cost: weight }
   by_client: { match: GET /client, key: client_id, missing_key: deny, limit: 100, window: 1h }
   watched_client:

@@ -39,7 +39,12 @@ rate_limits:
     window: 1h
     cost: { of: request_size, missing: 5_000_000_000 }
   by_client: { match: 'GET /client', key: client_id, missing_key: deny, limit: 1, window: 1h }
-  by_team: { match: 'GET /team', key: [ip_address, team], missing_key: together, limit: 1, window: 1h }
+  by_team:
+    match: 'GET /team'
+    key: [ip_address, team]
+    missing_key: together
+    limit: 1
+    window: 1h
 ";
 /// What the settings of `deploy/envoy` leave out: the last section there is `attributes`.
 const MORE_ATTRIBUTES: &str = "

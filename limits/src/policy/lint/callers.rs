@@ -15,7 +15,8 @@ const OF_ANYBODY: [&str; 5] = ["ip_address", "method", "path", "host", "authenti
 const OF_THE_CALLER: [&str; 4] = ["host", "grpc_method", "request_size", "cost"];
 
 impl Lint<'_> {
-    /// Limits whose counter a caller chooses, where no other limit holds that caller; answers which.
+    /// Limits whose counter a caller chooses, where no other limit holds that caller; answers
+    /// which.
     pub(super) fn chosen_keys(&mut self) -> Vec<usize> {
         let mut told = Vec::new();
         let policy = self.policy;
