@@ -6,7 +6,7 @@
 //!
 //! | name | value |
 //! | --- | --- |
-//! | `path` | one spelling, see [`Attributes::path_is_opaque`]; without query, fragment, `;params` |
+//! | `path` | one spelling, read as [`Paths`] says; without query and fragment |
 //! | `ip_address` | an address, whole: what of it names a counter is the policy's [`IpPrefix`] |
 //! | `host` | lower case, without port and trailing dot: a caller chooses the port it writes |
 //! | `method` | an upper-case token; methods are case-sensitive, so `get` is refused, not folded |
@@ -17,15 +17,23 @@
 //!
 //! [`IpPrefix`]: crate::policy::IpPrefix
 
+mod fault;
 mod ip;
 pub(crate) mod path;
+mod paths;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
+pub use fault::PathFault;
 pub use ip::parse_address;
+pub use path::Reading;
+pub use paths::{
+    Case, DotSegments, EmptySegments, EncodedSlash, MatrixParams, NonUtf8, PathSetting, Paths,
+    TrailingSlash,
+};
 
 /// The most attributes that one request may carry.
 pub const MAX_ATTRIBUTES: usize = 64;
@@ -38,6 +46,7 @@ pub const MAX_VALUE_BYTES: usize = 65_536;
 pub const TRAFFIC_CLASSES: [&str; 4] = ["north_south", "east_west", "admin", "partner"];
 
 const AUTHENTICATED: &str = "authenticated";
+const PATH: &str = "path";
 const TOO_LONG: &str = "at most 65536 bytes";
 
 /// Appends a value of the named attribute in some form, or says what was expected.
@@ -49,11 +58,19 @@ pub struct Attributes {
     /// Names and values, one after the other: one allocation, however many there are.
     text: String,
     entries: Vec<Entry>,
+    /// What else its path may be; almost always nothing.
+    readings: Vec<path::Reading>,
+    /// Why its path cannot be read.
+    fault: Option<PathFault>,
 }
 
-/// Collects facts into [`Attributes`]: the same, not sorted yet.
-#[derive(Clone, Debug)]
-pub struct AttributesBuilder(Attributes);
+/// Collects facts into [`Attributes`]: the same, not sorted yet, the path as it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributesBuilder {
+    facts: Attributes,
+    /// The position of the target that is still to be read.
+    target: Option<usize>,
+}
 
 /// Where in the text a name and its value are.
 #[derive(Clone)]
@@ -102,16 +119,24 @@ impl AttributesBuilder {
     /// Nothing is known yet. There is room for the facts of a usual request.
     #[must_use]
     pub fn new() -> Self {
-        Self(Attributes { text: String::with_capacity(256), entries: Vec::with_capacity(12) })
+        let (text, entries) = (String::with_capacity(256), Vec::with_capacity(12));
+        let facts = Attributes { text, entries, readings: Vec::new(), fault: None };
+        Self { facts, target: None }
     }
 
-    /// Adds a fact, in its canonical form. An empty value adds nothing.
+    /// Adds a fact, in its canonical form. An empty value adds nothing. A `path` is the target of a
+    /// request, which is read at the end.
     ///
     /// # Errors
     /// A bad name, a name that is already set, a value that is not what the name promises or is
     /// longer than [`MAX_VALUE_BYTES`], or more than [`MAX_ATTRIBUTES`]. Nothing is added then.
     pub fn set(&mut self, name: &str, value: &str) -> Result<&mut Self, InvalidAttribute> {
-        self.add(name, value, push_canonical)
+        let before = self.facts.entries.len();
+        self.add(name, value, push_canonical)?;
+        if name == PATH && self.facts.entries.len() > before {
+            self.target = Some(before);
+        }
+        Ok(self)
     }
 
     /// Adds a fact whose value stands for the real one, as a hash or the beginning of it does in a
@@ -127,32 +152,71 @@ impl AttributesBuilder {
     /// Whether this attribute was added.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.0.get(name).is_some()
-    }
-
-    /// Goes on with facts that were finished; `authenticated` stays as it is.
-    #[must_use]
-    pub const fn reopen(attributes: Attributes) -> Self {
-        Self(attributes)
+        self.facts.get(name).is_some()
     }
 
     /// The value of an attribute that is set so far.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)
+        self.facts.get(name)
     }
 
-    /// The facts, sorted by name. `authenticated` is `false` where nobody said otherwise.
+    /// Names and values that are set so far, in the order in which they were; the path as it was
+    /// given.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.facts.iter()
+    }
+
+    /// The facts, sorted by name, of a request to an upstream of which nobody says how it reads
+    /// paths.
     #[must_use]
-    pub fn finish(mut self) -> Attributes {
+    pub fn finish(self) -> Attributes {
+        self.finish_for(&Paths::default())
+    }
+
+    /// The facts, sorted by name, of a request to an upstream that reads paths so. `authenticated`
+    /// is `false` where nobody said otherwise.
+    #[must_use]
+    pub fn finish_for(mut self, paths: &Paths) -> Attributes {
+        if let Some(target) = self.target {
+            self.read_path(target, paths);
+        }
         if !self.has(AUTHENTICATED) {
             let name = self.append(AUTHENTICATED);
             let value = self.append("false");
-            self.0.entries.push(Entry { name, value });
+            self.facts.entries.push(Entry { name, value });
         }
-        let Attributes { text, mut entries } = self.0;
+        let Attributes { text, mut entries, readings, fault } = self.facts;
         entries.sort_unstable_by(|a, b| text.get(a.name.clone()).cmp(&text.get(b.name.clone())));
-        Attributes { text, entries }
+        Attributes { text, entries, readings, fault }
+    }
+
+    /// Puts the path that a target says in its place, or takes it away where there is none.
+    fn read_path(&mut self, target: usize, paths: &Paths) {
+        let facts = &mut self.facts;
+        let Some(entry) = facts.entries.get_mut(target) else { return };
+        let Some(given) = facts.text.get(entry.value.clone()) else { return };
+        if let Some(end) = path::plain_end(given, paths) {
+            entry.value.end = entry.value.start + end;
+            return;
+        }
+        let mut text = String::new();
+        match path::read(given, paths, &mut text) {
+            Ok(readings) => {
+                facts.readings = readings;
+                entry.value = append(&mut facts.text, &text);
+            }
+            Err(fault) => {
+                // `OPTIONS *` is about the server, and `CONNECT host:443` about another one.
+                let of_no_path = match facts.get("method") {
+                    Some("OPTIONS") => given == "*",
+                    Some("CONNECT") => fault == PathFault::NoSlash,
+                    _ => false,
+                };
+                facts.fault = (!of_no_path).then_some(fault);
+                facts.entries.remove(target);
+            }
+        }
     }
 
     fn add(&mut self, name: &str, value: &str, form: Form) -> Result<&mut Self, InvalidAttribute> {
@@ -172,26 +236,26 @@ impl AttributesBuilder {
 
     /// Whether there is no place but the one that is kept for `authenticated`.
     fn is_full(&self) -> bool {
-        let length = self.0.entries.len();
+        let length = self.facts.entries.len();
         length >= MAX_ATTRIBUTES || (length + 1 == MAX_ATTRIBUTES && !self.has(AUTHENTICATED))
     }
 
     fn push(&mut self, name: &str, value: &str, form: Form) -> Result<(), InvalidAttribute> {
-        let before = self.0.text.len();
+        let before = self.facts.text.len();
         let name_at = self.append(name);
-        let start = self.0.text.len();
-        if let Err(expected) = form(name, value, &mut self.0.text) {
-            self.0.text.truncate(before);
+        let text = &mut self.facts.text;
+        let start = text.len();
+        if let Err(expected) = form(name, value, text) {
+            text.truncate(before);
             return Err(InvalidAttribute::BadValue { name: name.to_owned(), expected });
         }
-        self.0.entries.push(Entry { name: name_at, value: start..self.0.text.len() });
+        let value = start..text.len();
+        self.facts.entries.push(Entry { name: name_at, value });
         Ok(())
     }
 
     fn append(&mut self, text: &str) -> Range<usize> {
-        let start = self.0.text.len();
-        self.0.text.push_str(text);
-        start..self.0.text.len()
+        append(&mut self.facts.text, text)
     }
 }
 
@@ -217,12 +281,18 @@ impl Attributes {
         self.entries.len()
     }
 
-    /// Whether the request has a path that cannot be normalised, since readers differ on it.
-    /// Such a path is spelled `*`, so that its many spellings are one key, and every pattern of
-    /// the request's method matches it.
+    /// Why the path of the request cannot be read; it has none then.
     #[must_use]
-    pub fn path_is_opaque(&self) -> bool {
-        self.get("path") == Some(path::OPAQUE)
+    pub const fn path_fault(&self) -> Option<PathFault> {
+        self.fault
+    }
+
+    /// What the path may be besides what the attribute `path` says, since nobody knows how the
+    /// upstream reads it, with what a request is refused for where that makes a difference. At most
+    /// 7.
+    #[must_use]
+    pub fn readings(&self) -> &[path::Reading] {
+        &self.readings
     }
 
     fn at(&self, range: &Range<usize>) -> &str {
@@ -232,7 +302,7 @@ impl Attributes {
 
 impl PartialEq for Attributes {
     fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
+        self.iter().eq(other.iter()) && self.readings == other.readings && self.fault == other.fault
     }
 }
 
@@ -282,6 +352,12 @@ pub(crate) fn is_method(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(fits)
 }
 
+fn append(all: &mut String, text: &str) -> Range<usize> {
+    let start = all.len();
+    all.push_str(text);
+    start..all.len()
+}
+
 /// Appends a value as it is.
 fn push_as_it_is(_: &str, value: &str, out: &mut String) -> Result<(), &'static str> {
     if value.len() > MAX_VALUE_BYTES {
@@ -301,7 +377,6 @@ pub(crate) fn push_canonical(
         return Err(TOO_LONG);
     }
     match name {
-        "path" => path::push_path(value, out),
         "ip_address" => ip::push_ip(value, out).ok_or("an IPv4 or IPv6 address")?,
         "host" => push_host(value, out).ok_or("a host name or address, with or without port")?,
         "method" if !is_method(value) => return Err("an upper-case HTTP method"),

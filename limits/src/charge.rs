@@ -222,6 +222,7 @@ impl Policy {
     ) -> Result<Charges<'p>, InvalidRequest> {
         let network = self.ip_prefix.network(attributes);
         let request = self.request(attributes, cost).counted_as(network.as_deref());
+        self.one_reading(&request).map_err(InvalidRequest::Path)?;
         let charge = |(at, limit, values): (u32, &'p Limit, KeyValues<'_>)| {
             let tokens = limit.owed(&request, &values)?;
             let key = secret.key(limit, &values);

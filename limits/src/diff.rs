@@ -6,6 +6,7 @@
 
 mod capacity;
 mod fields;
+mod paths;
 mod side;
 mod tenants;
 mod words;
@@ -29,7 +30,8 @@ pub struct Difference {
     /// The revision of the new policy.
     pub new_revision: String,
     /// What changes: limits in the order of the new policy, then those that are gone, costs, plans,
-    /// and tenants in groups, the largest first. Empty where the two mean the same, and only there.
+    /// tenants in groups, the largest first, and which paths are refused. Empty where the two mean
+    /// the same, and only there.
     pub changes: Vec<Change>,
 }
 
@@ -38,7 +40,8 @@ pub struct Difference {
 pub struct Change {
     /// What it is.
     pub what: What,
-    /// Its name: of the limit, the plan, or the first of the tenants; the pattern of the endpoint.
+    /// Its name: of the limit, the plan, the setting, or the first of the tenants; the pattern of
+    /// the endpoint.
     pub name: String,
     /// The ids of all tenants that it is about, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -82,6 +85,8 @@ pub enum What {
     Tenants,
     /// The order of the limits, which decides which of equals is named.
     Order,
+    /// A setting of how paths are read, or what begins or ends to be refused for it.
+    Paths,
 }
 
 /// How a thing changes.
@@ -121,17 +126,20 @@ struct Pair<'p> {
     new: Option<(u32, &'p Limit)>,
 }
 
-/// Compares two policies at an instant: a tenant's numbers that are past their end then do not
-/// count.
+/// Compares two policies, each with the settings that it was compiled for, at an instant: a
+/// tenant's numbers that are past their end then do not count.
 #[must_use]
 pub fn diff(old: &Policy, new: &Policy, at: Timestamp) -> Difference {
     let pairs = pairs(old, new);
+    let paths = paths::changes(old, new);
+    let equal = old.revision() == new.revision() && paths.is_empty();
     let mut changes: Vec<Change> = pairs.iter().filter_map(Pair::change).collect();
     changes.extend(order(old, &pairs));
     changes.extend(endpoint_costs(&old.endpoint_costs, &new.endpoint_costs));
     changes.extend(tenants::Both { old, new, pairs: &pairs, at }.changes());
+    changes.extend(paths);
     Difference {
-        equal: old.revision() == new.revision(),
+        equal,
         old_revision: old.revision().to_owned(),
         new_revision: new.revision().to_owned(),
         changes,

@@ -292,7 +292,6 @@ fn why_it_holds(condition: &Condition, request: &Request<'_>) -> String {
         let name = &test.attribute;
         let what = match request.fact(name) {
             None => "is missing",
-            Some(_) if **name == *"path" => "cannot be normalised",
             Some(_) => "is not a value that can be compared so",
         };
         text.push_str(&format!(" (`{name}` {what}, so `{test}` holds)"));

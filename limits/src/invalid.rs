@@ -2,7 +2,13 @@
 
 use std::fmt;
 
+use crate::attributes::{PathFault, PathSetting};
 use crate::charge::MAX_CHARGES;
+
+/// The names of causes in metrics.
+const TOO_MANY_LIMITS: &str = "too_many_limits";
+const COST_NOT_A_NUMBER: &str = "cost_not_a_number";
+const MISSING_KEY: &str = "missing_key";
 
 /// Why a request is `invalid_request` by the policy. Names attributes, never their values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +25,28 @@ pub enum InvalidRequest {
         /// The attribute.
         attribute: Box<str>,
     },
+    /// Its path cannot be read, or in several ways that differ in what they cost.
+    Path(PathFault),
+}
+
+impl InvalidRequest {
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::TooManyLimits => TOO_MANY_LIMITS,
+            Self::CostNotANumber { .. } => COST_NOT_A_NUMBER,
+            Self::MissingKey { .. } => MISSING_KEY,
+            Self::Path(fault) => fault.cause(),
+        }
+    }
+
+    /// Every name in metrics.
+    pub fn causes() -> impl Iterator<Item = &'static str> {
+        let settings = PathSetting::ALL.iter().map(|setting| PathFault::Ambiguous(*setting));
+        let paths = PathFault::PLAIN.iter().copied().chain(settings).map(PathFault::cause);
+        [TOO_MANY_LIMITS, COST_NOT_A_NUMBER, MISSING_KEY].into_iter().chain(paths)
+    }
 }
 
 impl fmt::Display for InvalidRequest {
@@ -36,6 +64,7 @@ impl fmt::Display for InvalidRequest {
             Self::MissingKey { attribute } => {
                 write!(f, "attribute {attribute} is missing, and the request is counted by it")
             }
+            Self::Path(fault) => fault.fmt(f),
         }
     }
 }

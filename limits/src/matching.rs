@@ -6,11 +6,14 @@ mod cost;
 mod index;
 mod key;
 mod paths;
+mod readings;
+mod routes;
 
 use std::borrow::Cow;
 
 use crate::attributes::Attributes;
 use crate::policy::condition::Condition;
+use crate::policy::pattern::Pattern;
 use crate::policy::tenants::Tenant;
 use crate::policy::{EndpointCost, Layer, Limit, Mode, Numbers, Policy, UNAUTHENTICATED};
 use crate::time::{Timestamp, Tokens};
@@ -20,11 +23,15 @@ pub(crate) use cost::CostFrom;
 pub(crate) use index::LimitIndex;
 pub(crate) use key::KeyValues;
 pub(crate) use paths::PathIndex;
+pub(crate) use routes::{Probe, Routes, sample};
 
 /// A request as the policy sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'r> {
     attributes: &'r Attributes,
+    method: Option<&'r str>,
+    /// One reading of its path; the attribute `path`, unless another one is looked at.
+    path: Option<&'r str>,
     /// The entry of `endpoint_costs` that matches best.
     endpoint: Option<&'r EndpointCost>,
     /// The cost that the caller states.
@@ -75,25 +82,25 @@ impl Policy {
         attributes: &'r Attributes,
         stated: Option<Tokens>,
     ) -> Request<'r> {
-        let mut found = Found::new();
-        self.endpoint_index.find(attributes, &mut found);
-        // In the order of the files: it decides between equal prices.
-        found.sort_unstable();
-        let costs = found.iter().filter_map(|at| self.endpoint_costs.get(*at as usize));
-        let matching = costs.filter(|entry| entry.pattern.matches(attributes));
-        let endpoint = if attributes.path_is_opaque() {
-            // It matches every pattern of its method, so it pays the highest price among them.
-            matching.reduce(|best, next| if next.cost > best.cost { next } else { best })
-        } else {
-            matching.max_by_key(|entry| entry.pattern.specificity())
-        };
+        let (method, path) = (attributes.get("method"), attributes.get("path"));
+        let endpoint = self.endpoint(method, path);
         let tenant = attributes.get("tenant_id").and_then(|id| self.tenants.tenant(id));
         let by_files = tenant.and_then(|tenant| tenant.plan);
         let name_by_files =
             by_files.and_then(|plan| self.tenants.plan(plan)).map(|plan| &*plan.name);
         let plan_name = name_by_files.or_else(|| attributes.get("plan"));
         let plan = by_files.or_else(|| self.tenants.plan_named(plan_name?));
-        Request { attributes, endpoint, stated, tenant, plan, plan_name, network: None }
+        let network = None;
+        Request { attributes, method, path, endpoint, stated, tenant, plan, plan_name, network }
+    }
+
+    /// The entry of `endpoint_costs` that matches best.
+    fn endpoint(&self, method: Option<&str>, path: Option<&str>) -> Option<&EndpointCost> {
+        let mut found = Found::new();
+        self.endpoint_index.find(method, path, &mut found);
+        let costs = found.iter().filter_map(|at| self.endpoint_costs.get(*at as usize));
+        let matching = costs.filter(|entry| entry.pattern.matches_route(method, path));
+        matching.max_by_key(|entry| entry.pattern.specificity())
     }
 
     /// The limits that apply, in the order of the policy, with their positions and the values of
@@ -139,8 +146,9 @@ impl Limit {
         if self.mode == Mode::Disabled {
             return Err(NotApplied::Disabled);
         }
-        let attributes = request.attributes;
-        if !self.patterns.is_empty() && !self.patterns.iter().any(|p| p.matches(attributes)) {
+        let (method, path) = (request.method, request.path);
+        let matches = |pattern: &Pattern| pattern.matches_route(method, path);
+        if !self.patterns.is_empty() && !self.patterns.iter().any(matches) {
             return Err(NotApplied::NoMatch);
         }
         if let Some(condition) = &self.condition {
@@ -166,6 +174,7 @@ impl<'r> Request<'r> {
         match name {
             "endpoint" => self.endpoint.map(|entry| entry.text.as_str()),
             "plan" => self.plan_name,
+            "path" => self.path,
             _ => self.attributes.get(name),
         }
     }

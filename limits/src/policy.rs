@@ -1,5 +1,6 @@
 //! The limits as they are in force: compiled from YAML files, immutable, never wrong.
 
+pub mod assumptions;
 pub mod calendar;
 mod canonical;
 mod compile;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::attributes::Paths;
 use crate::matching::{LimitIndex, PathIndex};
 use crate::time::{Micros, Timestamp, Tokens};
 use calendar::Calendar;
@@ -128,6 +130,8 @@ pub struct Limit {
 /// A limits language compiled: what is in force.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// How its paths are read.
+    paths: Paths,
     pub(crate) limits: Vec<Limit>,
     /// The positions of the limits, by their ids.
     pub(crate) by_id: HashMap<u64, u32>,
@@ -199,6 +203,12 @@ impl Policy {
         let revision =
             canonical::revision(&self.limits, &self.endpoint_costs, &self.tenants, ip_prefix);
         Self { ip_prefix, revision, ..self }
+    }
+
+    /// How the upstream reads paths, as it was compiled for; requests have to be read so too.
+    #[must_use]
+    pub const fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     /// A warning for each exception of a tenant whose `until` is past at this instant.

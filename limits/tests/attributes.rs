@@ -1,9 +1,12 @@
 //! Attributes against the corpus of tricks with paths and addresses, and against random input.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 use sluicegate_limits::attributes::{
-    Attributes, AttributesBuilder, InvalidAttribute, MAX_ATTRIBUTES, MAX_NAME_BYTES,
-    MAX_VALUE_BYTES, TRAFFIC_CLASSES, canonical_name,
+    Attributes, AttributesBuilder, Case, DotSegments, EmptySegments, EncodedSlash,
+    InvalidAttribute, MAX_ATTRIBUTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, MatrixParams, NonUtf8,
+    PathFault, PathSetting, Paths, TRAFFIC_CLASSES, TrailingSlash, canonical_name,
 };
 use sluicegate_limits::policy::{Policy, SourceFile};
 
@@ -11,7 +14,13 @@ use sluicegate_limits::policy::{Policy, SourceFile};
 #[serde(deny_unknown_fields)]
 struct PathCase {
     given: String,
-    path: String,
+    #[serde(default)]
+    with: BTreeMap<String, String>,
+    path: Option<String>,
+    #[serde(default)]
+    or: Vec<String>,
+    by: Option<String>,
+    fault: Option<String>,
     #[serde(default)]
     why: String,
 }
@@ -33,12 +42,80 @@ fn canonical(name: &str, value: &str) -> Result<String, InvalidAttribute> {
     Ok(builder.finish().get(name).unwrap_or_default().to_owned())
 }
 
-#[test]
-fn paths_have_one_spelling() {
-    let cases: Vec<PathCase> = serde_saphyr::from_str(include_str!("cases/paths.yaml")).unwrap();
-    for PathCase { given, path, why } in cases {
-        assert_eq!(canonical("path", &given), Ok(path), "{given:?} {why}");
+/// The settings of a case, by their keys and words.
+fn paths(with: &BTreeMap<String, String>) -> Paths {
+    fn word<T: Copy>(words: &[(&str, T)], word: &str) -> T {
+        words.iter().find(|(known, _)| *known == word).unwrap_or_else(|| panic!("{word}")).1
     }
+    let mut paths = Paths::default();
+    for (key, text) in with {
+        match key.as_str() {
+            "encoded_slash" => paths.encoded_slash = word(EncodedSlash::WORDS, text),
+            "dot_segments" => paths.dot_segments = word(DotSegments::WORDS, text),
+            "matrix_params" => paths.matrix_params = word(MatrixParams::WORDS, text),
+            "empty_segments" => paths.empty_segments = word(EmptySegments::WORDS, text),
+            "trailing_slash" => paths.trailing_slash = word(TrailingSlash::WORDS, text),
+            "non_utf8" => paths.non_utf8 = word(NonUtf8::WORDS, text),
+            "case" => paths.case = Some(word(Case::WORDS, text)),
+            other => panic!("no setting {other}"),
+        }
+    }
+    paths
+}
+
+/// The request of a target.
+fn request(method: &str, target: &str, paths: &Paths) -> Attributes {
+    let mut builder = AttributesBuilder::new();
+    builder.set("path", target).unwrap();
+    builder.set("method", method).unwrap();
+    builder.finish_for(paths)
+}
+
+#[test]
+fn targets_are_read_as_the_settings_say() {
+    let cases: Vec<PathCase> = serde_saphyr::from_str(include_str!("cases/paths.yaml")).unwrap();
+    for PathCase { given, with, path, or, by, fault, why } in cases {
+        let about = format!("{given:?} {with:?} {why}");
+        let settings = paths(&with);
+        let facts = request("GET", &given, &settings);
+        let readings: Vec<_> =
+            facts.readings().iter().map(|other| other.path.to_string()).collect();
+        let cause = facts.readings().first().map(|other| other.fault.cause());
+        assert_eq!(facts.get("path"), path.as_deref(), "{about}");
+        assert_eq!(facts.path_fault().map(PathFault::cause), fault.as_deref(), "{about}");
+        assert_eq!(readings, or, "{about}");
+        assert_eq!(cause, by.as_deref(), "{about}");
+        // What is canonical is read as what it was.
+        let Some(path) = facts.get("path") else { continue };
+        let again = request("GET", path, &settings);
+        assert_eq!(again.get("path"), Some(path), "{about}");
+    }
+}
+
+#[test]
+fn only_the_server_itself_and_a_tunnel_have_no_path() {
+    let paths = Paths::default();
+    for (method, target) in [("OPTIONS", "*"), ("CONNECT", "host:443"), ("CONNECT", "[::1]:443")] {
+        let facts = request(method, target, &paths);
+        assert_eq!((facts.get("path"), facts.path_fault()), (None, None), "{method} {target}");
+    }
+    let refused = [("GET", "*"), ("OPTIONS", "a"), ("OPTIONS", "*?a"), ("CONNECT", "/%zz")];
+    for (method, target) in refused {
+        let facts = request(method, target, &paths);
+        assert!(facts.path_fault().is_some() && facts.get("path").is_none(), "{method} {target}");
+    }
+    assert_eq!(request("CONNECT", "/chat", &paths).get("path"), Some("/chat"), "it has one here");
+}
+
+#[test]
+fn every_fault_says_what_to_do_and_never_the_path() {
+    let settings = PathSetting::ALL.iter().map(|setting| PathFault::Ambiguous(*setting));
+    for fault in PathFault::PLAIN.iter().copied().chain(settings) {
+        let text = fault.to_string();
+        assert!(text.starts_with("the path has ") && text.contains(": "), "{text}");
+    }
+    let text = PathFault::Ambiguous(PathSetting::EncodedSlash).to_string();
+    assert!(text.contains("set `paths.encoded_slash` to `data` or `separator`"), "{text}");
 }
 
 #[test]
@@ -123,19 +200,6 @@ fn places_are_in_upper_case() {
 }
 
 #[test]
-fn facts_can_be_added_to_finished_ones() {
-    let mut builder = AttributesBuilder::new();
-    builder.set("tenant_id", "acme").unwrap().set("authenticated", "true").unwrap();
-    let mut again = AttributesBuilder::reopen(builder.finish());
-    assert_eq!(again.get("tenant_id"), Some("acme"));
-    assert!(again.set("tenant_id", "globex").is_err());
-    again.set("country", "ES").unwrap();
-    let facts = again.finish();
-    let expected = [("authenticated", "true"), ("country", "ES"), ("tenant_id", "acme")];
-    assert_eq!(facts.iter().collect::<Vec<_>>(), expected);
-}
-
-#[test]
 fn authenticated_is_always_set() {
     assert_eq!(Attributes::default().get("authenticated"), Some("false"));
     assert_eq!(canonical("authenticated", "true").as_deref(), Ok("true"));
@@ -162,7 +226,6 @@ fn facts_are_sorted_by_name_and_found_again() {
     assert_eq!(all, expected);
     assert!(expected.iter().all(|(name, value)| facts.get(name) == Some(value)));
     assert_eq!(facts.get("tenant"), None);
-    assert!(!facts.path_is_opaque());
 }
 
 #[test]
@@ -202,7 +265,7 @@ fn an_empty_value_is_an_absent_attribute() {
     builder.set("tenant_id", "acme").unwrap();
     let facts = builder.finish();
     assert_eq!(facts.iter().count(), 2);
-    assert!(!facts.path_is_opaque());
+    assert_eq!(facts.path_fault(), None);
 }
 
 #[test]
@@ -223,13 +286,26 @@ fn names_and_numbers_are_bounded() {
     assert_eq!(builder.finish().iter().count(), MAX_ATTRIBUTES);
 }
 
+/// The settings of an upstream that resolves, merges and strips all that it can.
+fn folding() -> Paths {
+    Paths {
+        dot_segments: DotSegments::Resolve,
+        matrix_params: MatrixParams::Strip,
+        ..Paths::default()
+    }
+}
+
 #[test]
 fn long_paths_are_kept_whole() {
-    let long = format!("/{}", "a/".repeat(32_000));
-    assert_eq!(canonical("path", &long).unwrap().len(), 64_000);
+    let read = |target: &str| request("GET", target, &folding()).get("path").map(str::len);
+    assert_eq!(read(&format!("/{}", "a/".repeat(32_000))), Some(64_000));
     let deep = format!("/{}{}", "a/".repeat(16_000), "../".repeat(10_000));
-    assert_eq!(canonical("path", &deep).unwrap().len(), 12_000);
-    assert_eq!(canonical("path", &"/".repeat(65_000)).as_deref(), Ok("/"));
+    assert_eq!(read(&deep), Some(12_000));
+    assert_eq!(read(&"/".repeat(65_000)), Some(1));
+    let many = request("GET", &"/%e9;x%2fb".repeat(740), &Paths::default());
+    assert_eq!(many.readings().len(), 7);
+    let more = request("GET", &"/%e9;x%2fb".repeat(6_000), &Paths::default());
+    assert_eq!(more.path_fault(), Some(PathFault::Ambiguous(PathSetting::EncodedSlash)));
 }
 
 #[test]
@@ -255,6 +331,22 @@ fn random_text(random: &mut fastrand::Rng, pieces: &[&str]) -> String {
         }
     }
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Random settings.
+fn random_paths(random: &mut fastrand::Rng) -> Paths {
+    fn one<T: Copy>(random: &mut fastrand::Rng, words: &[(&str, T)]) -> T {
+        words[random.usize(..words.len())].1
+    }
+    Paths {
+        encoded_slash: one(random, EncodedSlash::WORDS),
+        dot_segments: one(random, DotSegments::WORDS),
+        matrix_params: one(random, MatrixParams::WORDS),
+        empty_segments: one(random, EmptySegments::WORDS),
+        trailing_slash: one(random, TrailingSlash::WORDS),
+        non_utf8: one(random, NonUtf8::WORDS),
+        case: random.bool().then(|| one(random, Case::WORDS)),
+    }
 }
 
 #[test]
@@ -294,24 +386,60 @@ fn canonical_text_stays_as_it_is_and_nothing_panics() {
         "2002:",
         "64:ff9b::",
     ];
-    let (mut paths, mut opaque) = (0, 0);
     for _ in 0..200_000 {
         let text = random_text(&mut random, &pieces);
-        for name in ["path", "ip_address", "host", "method", "authenticated", "tenant_id"] {
+        for name in ["ip_address", "host", "method", "authenticated", "tenant_id"] {
             let Ok(once) = canonical(name, &text) else { continue };
             assert_eq!(canonical(name, &once), Ok(once.clone()), "{name} {text:?} seed {seed}");
-            if name == "path" && !once.is_empty() {
-                assert!(once.starts_with('/') || once == "*", "{text:?} seed {seed}");
-                let (one, all) = (!once.contains("//"), once == "/" || !once.ends_with('/'));
-                assert!(one && all && once.is_ascii(), "{text:?} seed {seed}");
-                let dots = once.split('/').any(|segment| segment == "." || segment == "..");
-                assert!(!dots, "{text:?} seed {seed}");
-                *if once == "*" { &mut opaque } else { &mut paths } += 1;
-            }
         }
         let _ = AttributesBuilder::new().set(&text, &text);
     }
-    assert!(paths > 10_000 && opaque > 10_000, "{paths} paths, {opaque} opaque");
+}
+
+#[test]
+fn canonical_paths_stay_as_they_are_and_nothing_panics() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let pieces = [
+        "/", "/", "//", ".", "..", "/../", "a", "B", "%2e", "%2f", "%5c", "%25", ";", ";x", "É",
+        "%e9", "%3b", "#", "?", "\\", "%", "*", "http://", "é",
+    ];
+    let (mut one, mut several, mut faults) = (0, 0, 0);
+    for _ in 0..200_000 {
+        let text = format!("/{}", random_text(&mut random, &pieces));
+        let paths = random_paths(&mut random);
+        let facts = request("GET", &text, &paths);
+        let about = format!("{text:?} {paths:?} seed {seed}");
+        let Some(path) = facts.get("path") else {
+            assert!(facts.path_fault().is_some() && facts.readings().is_empty(), "{about}");
+            faults += 1;
+            continue;
+        };
+        *if facts.readings().is_empty() { &mut one } else { &mut several } += 1;
+        assert!(facts.path_fault().is_none() && facts.readings().len() < 8, "{about}");
+        let all = facts.readings().iter().map(|reading| &*reading.path).chain([path]);
+        for path in all.clone() {
+            assert!(path.starts_with('/') && path.is_ascii(), "{about}");
+            assert!(paths.case != Some(Case::Insensitive) || !has_capitals(path), "{about}");
+        }
+        assert_eq!(all.clone().collect::<BTreeSet<_>>().len(), all.count(), "{about}");
+        // What was stripped may have been a slash.
+        if paths.matrix_params == MatrixParams::Strip && paths.encoded_slash == EncodedSlash::Refuse
+        {
+            continue;
+        }
+        let again = request("GET", path, &paths);
+        assert_eq!(again.get("path"), Some(path), "{about}");
+    }
+    assert!(one > 20_000 && several > 20_000 && faults > 20_000, "{one} {several} {faults}");
+}
+
+/// Whether there is a capital letter outside of escapes.
+fn has_capitals(path: &str) -> bool {
+    let plain =
+        path.split('%').enumerate().map(|(at, part)| if at > 0 { &part[2..] } else { part });
+    plain.into_iter().any(|part| part.bytes().any(|byte| byte.is_ascii_uppercase()))
 }
 
 /// A spelling of the same path that no reader takes for another one.
@@ -337,7 +465,7 @@ fn respell(random: &mut fastrand::Rng, path: &str) -> String {
             text.push_str(";v=1");
         }
     }
-    let ends = ["", "/", "?q=1", "#f", "/?a/b", "//", "/./"];
+    let ends = ["", "/", "?q=1", "/?a/b", "//", "/./"];
     random.choice(ends).map_or(text.clone(), |end| text + end)
 }
 
@@ -351,6 +479,8 @@ fn every_spelling_of_a_path_is_the_same_path() {
         let path: String =
             (0..letters).map(|_| ["/v1", "/reports", "/e:x"][random.usize(0..3)]).collect();
         let spelled = respell(&mut random, &path);
-        assert_eq!(canonical("path", &spelled), Ok(path), "{spelled:?} seed {seed}");
+        let facts = request("GET", &spelled, &folding());
+        assert_eq!(facts.get("path"), Some(&*path), "{spelled:?} seed {seed}");
+        assert!(facts.readings().is_empty(), "{spelled:?} seed {seed}");
     }
 }

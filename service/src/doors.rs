@@ -24,7 +24,7 @@ use crate::origin::Origin;
 use crate::reload::ReloadState;
 use crate::reveal::Revealed;
 use crate::server::{Entry, Routers};
-use crate::settings::{Listener, Settings, TrafficClass};
+use crate::settings::{Listener, Paths, Settings, TrafficClass};
 use crate::telemetry::TraceParent;
 
 mod deadline;
@@ -42,6 +42,7 @@ pub struct Common {
     grpc: Listener,
     http: Listener,
     origin: Origin,
+    paths: Paths,
     geography: Option<Arc<Geography>>,
     header_style: HeaderStyle,
     retry_after_jitter: bool,
@@ -88,6 +89,7 @@ impl Common {
             grpc: settings.listeners.grpc.clone(),
             http: settings.listeners.http.clone(),
             origin: Origin::new(settings),
+            paths: settings.paths,
             geography,
             header_style: settings.rate_limit_headers,
             retry_after_jitter: settings.retry_after_jitter,
@@ -99,17 +101,14 @@ impl Common {
         }))
     }
 
-    /// Adds to the facts of a request what its listener and the geography file tell of it.
+    /// Adds to the facts of a request what its listener and the geography file tell of it, and
+    /// reads its path.
     ///
     /// A class that a gateway's route sets is closer to the request than the listener's; callers
     /// that state their own attributes cannot leave the class of their listener.
-    fn complete(&self, door: Door, attributes: Attributes) -> Result<Attributes, String> {
+    fn complete(&self, door: Door, mut facts: AttributesBuilder) -> Result<Attributes, String> {
         let listener = if door == Door::Http { &self.http } else { &self.grpc };
         let class = listener.traffic_class.map(TrafficClass::as_str);
-        if class.is_none() && self.geography.is_none() {
-            return Ok(attributes);
-        }
-        let mut facts = AttributesBuilder::reopen(attributes);
         match (class, facts.get("traffic_class")) {
             (Some(class), None) => {
                 facts.set("traffic_class", class).map_err(|error| error.to_string())?;
@@ -122,7 +121,7 @@ impl Common {
         if let Some(geography) = &self.geography {
             geography.fill(&mut facts).map_err(|error| error.to_string())?;
         }
-        Ok(facts.finish())
+        Ok(facts.finish_for(&self.paths))
     }
 
     /// Seconds to add to `Retry-After`: at most a tenth of the wait and at most 5.
@@ -186,10 +185,10 @@ impl Caller {
         self,
         common: &Common,
         door: Door,
-        attributes: Attributes,
+        facts: AttributesBuilder,
         cost: Option<Tokens>,
     ) -> Result<Call, String> {
-        let attributes = common.complete(door, attributes)?;
+        let attributes = common.complete(door, facts)?;
         let Self { deadline, trace, .. } = self;
         Ok(Call { attributes, cost, deadline, door, method: Method::Check, trace })
     }
@@ -198,7 +197,7 @@ impl Caller {
     fn unread(self, common: &Common, door: Door) -> Call {
         let Self { deadline, trace, .. } = self;
         // An empty one has room for what the listener tells.
-        let attributes = common.complete(door, Attributes::default()).unwrap_or_default();
+        let attributes = common.complete(door, AttributesBuilder::new()).unwrap_or_default();
         Call { attributes, cost: None, deadline, door, method: Method::Check, trace }
     }
 }

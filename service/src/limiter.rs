@@ -172,7 +172,12 @@ impl Limiter {
         let now = self.store.now();
         let owed = match charges(now) {
             Ok(owed) => owed,
-            Err(invalid) => return Spent::without_asking(Verdict::invalid(invalid)),
+            Err(invalid) => {
+                if call.method != Method::Peek {
+                    self.shared.metrics.invalid(&invalid);
+                }
+                return Spent::without_asking(Verdict::invalid(invalid));
+            }
         };
         let (intent, holds) = match call.method {
             Method::Peek => (Intent::Look, false),

@@ -13,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 
+use sluicegate_limits::invalid::InvalidRequest;
 use sluicegate_limits::verdict::Verdict;
 
 use crate::call::{Decision, Door, Ending};
@@ -41,6 +42,8 @@ pub struct Metrics {
     registry: Registry,
     decisions: DecisionMetrics,
     endings: EndingMetrics,
+    /// Requests that the limits could not decide, by cause.
+    invalid: Vec<(&'static str, Counter)>,
     /// The limits in effect, and their files.
     pub policy: PolicyMetrics,
     /// The call to the store.
@@ -124,10 +127,13 @@ impl Metrics {
             strangers: connections(name, "stranger"),
         };
         let (grpc, http) = (listener("grpc"), listener("http"));
+        let invalid = add(&mut r, &table::INVALID, Counters::default());
+        let of_cause = |cause| (cause, invalid.get_or_create_owned(&label("cause", cause)));
         let records = add(&mut r, &table::RECORDS, Counters::default());
         Arc::new(Self {
             decisions: DecisionMetrics::register(&mut r),
             endings: EndingMetrics::register(&mut r),
+            invalid: InvalidRequest::causes().map(of_cause).collect(),
             policy: PolicyMetrics::register(&mut r),
             store,
             geography: GeographyMetrics::register(&mut r),
@@ -163,6 +169,14 @@ impl Metrics {
         self.alerted(verdict);
         for limit in verdict.would_deny() {
             self.policy.would_deny(&limit.name);
+        }
+    }
+
+    /// Counts a request that the limits could not decide.
+    pub fn invalid(&self, request: &InvalidRequest) {
+        let cause = request.cause();
+        if let Some((_, counter)) = self.invalid.iter().find(|(known, _)| *known == cause) {
+            counter.inc();
         }
     }
 

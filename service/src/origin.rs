@@ -19,7 +19,7 @@ use std::fmt;
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use sluicegate_limits::attributes::{Attributes, AttributesBuilder, InvalidAttribute};
+use sluicegate_limits::attributes::{AttributesBuilder, InvalidAttribute};
 use sluicegate_proto::ext_authz::attribute_context::HttpRequest;
 use sluicegate_proto::ext_authz::core::address::Address;
 use sluicegate_proto::ext_authz::{AttributeContext, attribute_context};
@@ -81,14 +81,14 @@ impl Origin {
         Self { address, sources, jwt_payload_key, transfer_encoding }
     }
 
-    /// The attributes of one request that a gateway asks about.
+    /// The attributes of one request that a gateway asks about, its path not read yet.
     ///
     /// # Errors
     /// Where a mapped header is repeated, or a value does not have the form it needs.
     pub(crate) fn attributes(
         &self,
         context: &AttributeContext,
-    ) -> Result<Attributes, InvalidOrigin> {
+    ) -> Result<AttributesBuilder, InvalidOrigin> {
         let http = context.request.as_ref().and_then(|request| request.http.as_ref());
         let mut attributes = AttributesBuilder::new();
         let mut present = Vec::new();
@@ -97,10 +97,11 @@ impl Origin {
         let size = size.map(|bytes| bytes.to_string());
         let peer = context.source.as_ref().and_then(peer);
         let lines = http.into_iter().flat_map(lines);
+        let target = http.map(target).unwrap_or_default();
         let facts = [
             ("ip_address", address::client(&self.address, peer, lines)),
             ("method", http.map(|http| http.method.as_str())),
-            ("path", http.map(|http| http.path.as_str())),
+            ("path", Some(&*target)),
             ("host", http.map(|http| http.host.as_str())),
             ("request_size", size.as_deref()),
         ];
@@ -120,7 +121,7 @@ impl Origin {
                 present.push(name.as_str());
             }
         }
-        Ok(attributes.finish())
+        Ok(attributes)
     }
 
     fn value<'r>(
@@ -212,6 +213,25 @@ fn lines(http: &HttpRequest) -> impl Iterator<Item = address::Line<'_>> {
     });
     let joined = http.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     listed.chain(joined.filter(|_| http.header_map.is_none()))
+}
+
+/// The target of the request. Where the gateway sends raw headers, bytes of it that are not UTF-8
+/// are known and escaped; else it has put `!` in their place.
+fn target(http: &HttpRequest) -> Cow<'_, str> {
+    let headers = http.header_map.iter().flat_map(|map| &map.headers);
+    let mut paths = headers.filter(|header| header.key == ":path");
+    let raw = paths.next().map(|header| header.raw_value.as_ref()).unwrap_or_default();
+    if str::from_utf8(raw).is_ok() {
+        return Cow::Borrowed(&http.path);
+    }
+    let mut target = String::with_capacity(raw.len());
+    for byte in raw {
+        match byte {
+            0x80.. => target.push_str(&format!("%{byte:02X}")),
+            ascii => target.push(char::from(*ascii)),
+        }
+    }
+    Cow::Owned(target)
 }
 
 /// The one value of a header; `name` is lower case, as the gateway spells them.

@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sluicegate_limits::policy::{IpPrefix, Policy, Problem};
+use sluicegate_limits::policy::{Policy, Problem};
 use sluicegate_limits::time::Timestamp;
 use tokio::sync::watch as channel;
 
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::settings::Conventions;
 
 mod files;
 mod watch;
@@ -48,7 +49,8 @@ pub struct ReloadState(channel::Sender<Status>);
 /// What the thread works with.
 struct Follower<F> {
     paths: Vec<PathBuf>,
-    ip_prefix: IpPrefix,
+    /// What the settings decide about what limits mean.
+    conventions: Conventions,
     seen: [u8; 32],
     on_policy: F,
     state: Arc<ReloadState>,
@@ -92,21 +94,22 @@ impl Rejection {
 }
 
 impl Watcher {
-    /// Starts to follow the files; `loaded` is what is in effect already, and `ip_prefix` what
-    /// counts as one address. `on_policy` gets each good policy, on the watcher's thread.
+    /// Starts to follow the files; `loaded` is what is in effect already, and `conventions` what the
+    /// settings decide. `on_policy` gets each good policy, on the watcher's thread.
     ///
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(
         paths: Vec<PathBuf>,
         loaded: &Sources,
-        ip_prefix: IpPrefix,
+        conventions: Conventions,
         on_policy: impl Fn(Arc<Policy>) + Send + 'static,
         state: Arc<ReloadState>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let (seen, followed) = (loaded.digest(), paths.clone());
-        let mut follower = Follower { paths: followed, ip_prefix, seen, on_policy, state, metrics };
+        let mut follower =
+            Follower { paths: followed, conventions, seen, on_policy, state, metrics };
         Self::spawn("reload", paths, move || follower.read())
     }
 }
@@ -120,7 +123,7 @@ impl<F: Fn(Arc<Policy>)> Follower<F> {
             return;
         }
         self.seen = digest;
-        match sources.compile(self.ip_prefix) {
+        match sources.compile(self.conventions) {
             Ok(compiled) => {
                 for warning in compiled.warnings.iter().take(MAX_LOGGED) {
                     tracing::warn!("limits: {warning}");

@@ -97,7 +97,8 @@ pub(crate) fn run(
     mut progress: impl FnMut(u64),
 ) -> io::Result<Report> {
     let policies = || std::iter::once(plan.policy).chain(plan.against);
-    let mut reader = Reader::new(plan.format, policies(), plan.mapped.clone(), &plan.address);
+    let (mapped, paths) = (plan.mapped.clone(), plan.policy.paths());
+    let mut reader = Reader::new(plan.format, policies(), mapped, &plan.address, paths);
     let mut lines = Lines::new(input);
     let mut reorder = Reorder::new(plan.window);
     let mut replay = Replay::new(&plan)?;

@@ -17,6 +17,7 @@ mod classes;
 mod load;
 mod origins;
 mod parse;
+mod paths;
 mod reader;
 mod secret;
 mod store;
@@ -28,6 +29,7 @@ pub use origins::AttributeSource;
 pub use parse::rows;
 pub use reader::SettingRow;
 pub use secret::Secret;
+pub use sluicegate_limits::attributes::Paths;
 pub use sluicegate_limits::headers::HeaderStyle;
 pub use store::{StoreSettings, StoreUrl, ValkeySettings};
 
@@ -54,6 +56,8 @@ pub struct Settings {
     pub ip_prefix: IpPrefix,
     /// Where the gateway's verified JWT payload is found.
     pub jwt: Jwt,
+    /// How the upstream reads paths.
+    pub paths: Paths,
     /// The file that tells the place of an address, in MaxMind's format.
     pub geography: Option<PathBuf>,
     /// What a request's traffic class decides.
@@ -121,6 +125,15 @@ pub struct Listener {
     pub max_message_bytes: usize,
     /// The most bytes of the header list of one request.
     pub max_header_list_bytes: u32,
+}
+
+/// What the settings decide about what limits mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conventions {
+    /// How the upstream reads paths.
+    pub paths: Paths,
+    /// What counts as one address.
+    pub ip_prefix: IpPrefix,
 }
 
 /// The answer to a request that no enforcing limit applies to.
@@ -222,6 +235,14 @@ impl Listeners {
     #[must_use]
     pub const fn max_client_headers_kib(&self) -> u32 {
         (self.grpc.max_header_list_bytes / 1024).saturating_sub(OWN_HEADERS_KIB)
+    }
+}
+
+impl Settings {
+    /// What they decide about what limits mean.
+    #[must_use]
+    pub const fn conventions(&self) -> Conventions {
+        Conventions { paths: self.paths, ip_prefix: self.ip_prefix }
     }
 }
 

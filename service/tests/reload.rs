@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use sluicegate::metrics::Metrics;
 use sluicegate::reload::{ReloadState, Sources, Status, Watcher};
-use sluicegate_limits::policy::{IpPrefix, Policy};
+use sluicegate::settings::Conventions;
+use sluicegate_limits::policy::Policy;
 use tokio::sync::{mpsc, watch};
 
 const GOOD: &str = "rate_limits: {a: {key: tenant_id, limit: 5, window: 1m}}";
@@ -34,7 +35,7 @@ impl Followed {
 
     fn follow(folder: PathBuf, paths: Vec<PathBuf>) -> Self {
         let loaded = Sources::read(&paths);
-        loaded.compile(IpPrefix::default()).expect("the first files are good");
+        loaded.compile(Conventions::default()).expect("the first files are good");
         let (send, policies) = mpsc::unbounded_channel();
         let (state, metrics) = (Arc::new(ReloadState::default()), Metrics::new(1));
         let status = state.subscribe();
@@ -42,7 +43,7 @@ impl Followed {
         let watcher = Watcher::start(
             paths,
             &loaded,
-            IpPrefix::default(),
+            Conventions::default(),
             on_policy,
             state,
             Arc::clone(&metrics),

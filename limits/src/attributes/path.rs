@@ -1,141 +1,380 @@
-//! One spelling for every path, so that no spelling of a path gets around a limit.
+//! Reads the path of a request target, so that no spelling of a path gets around a limit.
 //!
-//! What gateways and servers agree on is folded away: query, fragment, `;params`, repeated and
-//! trailing slashes, `.` and `..`, escapes of characters that need none, the case of escapes.
-//! What they read in different ways becomes [`OPAQUE`], which every pattern of the request's
-//! method matches: escaped or plain backslashes, escaped slashes, control characters, escapes
-//! that are broken or not UTF-8 (overlong forms too), `..` after an empty segment, `..;`, a
-//! fragment that goes on like a path. The worst that an odd spelling can do is to count more.
+//! What servers agree on is folded away: query, escapes of characters that need none, the case of
+//! escapes. What they read in different ways is read as the settings say ([`Paths`]); where those
+//! say nothing, a path has several readings, and the policy decides whether they count alike. What
+//! no setting can mend is a [`PathFault`].
 
-/// The value of `path` where the target has no single meaning. No real path is spelled so.
-pub(crate) const OPAQUE: &str = "*";
+mod fold;
+mod spell;
 
-/// Appends the canonical form of a request target: a path that begins with `/`, or [`OPAQUE`].
-///
-/// Takes origin form (`/a?b`) and absolute form (`http://host/a?b`); any other is opaque.
-pub(crate) fn push_path(target: &str, out: &mut String) {
-    let start = out.len();
-    if push_segments(target, start, out).is_none() {
-        out.truncate(start);
-        out.push_str(OPAQUE);
-    }
+use super::fault::PathFault;
+use super::paths::{
+    Case, DotSegments, EmptySegments, EncodedSlash, MatrixParams, NonUtf8, PathSetting, Paths,
+    TrailingSlash,
+};
+use spell::Spelling;
+
+/// The most readings of one path.
+const MAX_READINGS: usize = 8;
+/// Of how many things in one path nobody may know how the upstream reads them.
+const MAX_UNKNOWNS: usize = 3;
+/// The longest path with several readings, in bytes: each takes time.
+const MAX_UNKNOWN_BYTES: usize = 8_192;
+/// Which of the unknowns are read in their other way, first each alone.
+const OTHERS: [usize; (1 << MAX_UNKNOWNS) - 1] = [0b001, 0b010, 0b100, 0b011, 0b101, 0b110, 0b111];
+
+/// Another reading of a path than the one that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The path, in canonical form.
+    pub path: Box<str>,
+    /// Why it could be read so.
+    pub fault: PathFault,
 }
 
-/// Appends the canonical form of one segment; `None` where it has no single meaning.
-///
-/// Every escape is decoded, then what may not stand bare is escaped again, in upper case.
-pub(crate) fn push_segment(raw: &str, out: &mut String) -> Option<()> {
-    if raw.bytes().all(stands_bare) {
-        out.push_str(raw);
-        return Some(());
-    }
-    let decoded = String::from_utf8(unescape(raw)?).ok()?;
-    for byte in decoded.bytes() {
-        match byte {
-            _ if stands_bare(byte) => out.push(char::from(byte)),
-            b'/' | b'\\' | 0..0x20 | 0x7f => return None,
-            _ => {
-                out.push('%');
-                out.push(upper_hex(byte >> 4));
-                out.push(upper_hex(byte & 15));
-            }
-        }
-    }
-    Some(())
+/// One way to read a path.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// How it is split and spelt.
+    spelling: Spelling,
+    /// `.` and `..` are steps.
+    resolve: bool,
+    /// Empty segments are none.
+    merge: bool,
+    /// A slash at the end is nothing.
+    same_end: bool,
+    /// A fragment is a part of the path.
+    fragment: bool,
+    /// When escaped slashes become such, where they do.
+    order: Order,
 }
 
-fn push_segments(target: &str, start: usize, out: &mut String) -> Option<()> {
-    for raw in path_of(target)?.split('/') {
-        let (raw, params) = raw.split_once(';').map_or((raw, false), |(raw, _)| (raw, true));
-        let before = out.len();
-        out.push('/');
-        push_segment(raw, out)?;
-        match out.get(before + 1..)? {
-            // Servers that keep `;params` read `..;` as a name, the others as a step up.
-            "" | "." | ".." if params => return None,
-            // An empty segment stays in sight until the end, for `..` to find.
-            "" if before > start => {}
-            "" | "." => out.truncate(before),
-            ".." => {
-                out.truncate(before);
-                step_up(start, out)?;
-            }
-            _ => {}
-        }
-    }
-    drop_empty_segments(start, out);
-    Some(())
+/// When escaped slashes become slashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Before anything is resolved or merged.
+    First,
+    /// After that.
+    Last,
+    /// After that, and then it is resolved and merged again.
+    Between,
 }
 
-/// The path within a target, without its leading slash; `None` where there is no path in it.
-fn path_of(target: &str) -> Option<&str> {
-    let before_query = target.split_once('?').map_or(target, |(path, _)| path);
-    let (path, fragment) = before_query.split_once('#').unwrap_or((before_query, ""));
-    // A fragment has no place in a request. Some servers take it for a part of the path.
-    if fragment.contains(['/', '\\', '%']) {
+/// Something in a path that can be read in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    Slash,
+    Backslash,
+    Dots,
+    Params,
+    Empty,
+    End,
+    Bytes,
+    Capitals,
+    Fragment,
+}
+
+/// The path in a target.
+struct Target<'t> {
+    /// Without its leading slash.
+    path: &'t str,
+    fragment: Option<&'t str>,
+}
+
+/// Where the path of a target ends that every server reads as it stands; `None` for other targets.
+pub(super) fn plain_end(target: &str, paths: &Paths) -> Option<usize> {
+    let mut bytes = target.bytes();
+    if bytes.next() != Some(b'/') {
         return None;
     }
-    if path.is_empty() {
-        return Some("");
-    }
-    path.strip_prefix('/').or_else(|| {
-        let (scheme, rest) = path.split_once("://")?;
-        let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        (known && !authority.contains('\\')).then_some(path)
-    })
-}
-
-/// Takes off the last segment; above the root there is nothing. `None` where the last one is
-/// empty: who merges slashes first arrives at another path than who steps up first.
-fn step_up(start: usize, out: &mut String) -> Option<()> {
-    if let Some(slash) = out.get(start..)?.rfind('/') {
-        if start + slash + 1 == out.len() {
+    let capitals = !paths.folds_case();
+    let (mut end, mut before) = (1, b'/');
+    for byte in bytes {
+        let plain = match byte {
+            b'?' => break,
+            // The beginning of a segment may be a step, or nothing.
+            b'/' | b'.' => before != b'/',
+            b'A'..=b'Z' => capitals,
+            _ => spell::stands_bare(byte),
+        };
+        if !plain {
             return None;
         }
-        out.truncate(start + slash);
+        before = byte;
+        end += 1;
     }
-    Some(())
+    (before != b'/' || end == 1).then_some(end)
 }
 
-fn drop_empty_segments(start: usize, out: &mut String) {
-    while out.len() > start && out.ends_with('/') {
-        out.pop();
+/// Appends the canonical path of a target (`/a?b` or `http://host/a?b`) to `out`, and answers its
+/// other readings: none where the settings leave one.
+///
+/// # Errors
+/// Where it cannot be read, or in more ways than are compared.
+pub(super) fn read(
+    target: &str,
+    paths: &Paths,
+    out: &mut String,
+) -> Result<Vec<Reading>, PathFault> {
+    let target = Target::of(target)?;
+    let way = Way::known(paths);
+    let mut text = String::with_capacity(target.path.len() + 16);
+    let unknowns = target.unknowns(paths, &mut text)?;
+    let Some(first) = unknowns.first() else {
+        fold::fold(&mut text, way)?;
+        fold::end(&mut text, way);
+        out.push_str(&text);
+        return Ok(Vec::new());
+    };
+    if unknowns.len() > MAX_UNKNOWNS || target.path.len() > MAX_UNKNOWN_BYTES {
+        return Err(first.fault());
     }
-    if out.len() == start {
-        out.push('/');
-    } else if out.get(start..).is_some_and(|path| path.contains("//")) {
-        let path = out.split_off(start);
-        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-            out.push('/');
-            out.push_str(segment);
+    text = target.read(paths, way)?;
+    out.push_str(&text);
+    let others = target.others(paths, way, &unknowns, &text)?;
+    if others.len() < MAX_READINGS { Ok(others) } else { Err(first.fault()) }
+}
+
+/// Appends a segment of a policy as requests spell it.
+///
+/// # Errors
+/// What no path has, however it is read.
+pub(crate) fn push_literal(
+    segment: &str,
+    paths: &Paths,
+    out: &mut String,
+) -> Result<(), PathFault> {
+    let paths = paths.of_literals();
+    spell::check(segment, &paths)?;
+    // Without the slash that begins a path.
+    let mut text = String::with_capacity(segment.len() + 1);
+    spell::spell(segment, &paths, Spelling::default(), &mut text)?;
+    out.push_str(text.strip_prefix('/').unwrap_or_default());
+    Ok(())
+}
+
+/// A whole path of a policy as requests spell it.
+///
+/// # Errors
+/// What no path has, however it is read.
+pub(crate) fn literal(path: &str, paths: &Paths) -> Result<String, PathFault> {
+    let paths = paths.of_literals();
+    let target = Target::of(path)?;
+    spell::check(target.path, &paths)?;
+    target.read(&paths, Way::known(&paths))
+}
+
+/// The beginning or the end of a path in a policy, in the case that requests have.
+pub(crate) fn affix(text: &str, paths: &Paths) -> String {
+    if paths.folds_case() { spell::lower_case(text) } else { text.to_owned() }
+}
+
+impl<'t> Target<'t> {
+    fn of(target: &'t str) -> Result<Self, PathFault> {
+        let before_query = target.split_once('?').map_or(target, |(path, _)| path);
+        let (path, fragment) = match before_query.split_once('#') {
+            Some((path, fragment)) => (path, Some(fragment)),
+            None => (before_query, None),
+        };
+        // A fragment has no place in a request, and some servers take it for a part of the path.
+        if fragment.is_some_and(|fragment| fragment.contains(['/', '\\', '%'])) {
+            return Err(PathFault::Fragment);
+        }
+        if path.is_empty() {
+            return Ok(Self { path, fragment });
+        }
+        if let Some(path) = path.strip_prefix('/') {
+            return Ok(Self { path, fragment });
+        }
+        let (scheme, rest) = path.split_once("://").ok_or(PathFault::NoSlash)?;
+        if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+            return Err(PathFault::NoSlash);
+        }
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.contains('\\') {
+            return Err(PathFault::Backslash);
+        }
+        Ok(Self { path, fragment })
+    }
+
+    /// What may be read in two ways. Appends the path as it is where nothing is: split wherever it
+    /// may be, since what is not in that reading is in none.
+    fn unknowns(&self, paths: &Paths, text: &mut String) -> Result<Vec<Unknown>, PathFault> {
+        let seen = spell::check(self.path, paths)?;
+        let slashes = paths.encoded_slash != EncodedSlash::Data;
+        let strip = paths.matrix_params != MatrixParams::Keep;
+        let finest = Spelling { slash: slashes, backslash: slashes, strip, ..Spelling::default() };
+        let spelt = spell::spell(self.path, paths, finest, text)?;
+        let refused = paths.encoded_slash == EncodedSlash::Refuse;
+        // But for what an escaped slash saves from being stripped.
+        let mut coarser = Vec::new();
+        if seen.params && (seen.slash || seen.backslash) && refused {
+            for (slash, backslash) in [(false, false), (true, false), (false, true)] {
+                let mut text = String::with_capacity(self.path.len() + 16);
+                spell::spell(self.path, paths, Spelling { slash, backslash, ..finest }, &mut text)?;
+                coarser.push(text);
+            }
+        }
+        let some = |is: fn(&str) -> bool| is(text) || coarser.iter().any(|text| is(text));
+        let there = |unknown: &Unknown| match unknown {
+            Unknown::Slash => seen.slash && refused,
+            Unknown::Backslash => seen.backslash && refused,
+            Unknown::Dots => paths.dot_segments == DotSegments::Refuse && some(fold::has_dots),
+            Unknown::Params => seen.params && paths.matrix_params == MatrixParams::Refuse,
+            Unknown::Empty => {
+                paths.empty_segments == EmptySegments::Refuse && some(fold::has_empty)
+            }
+            Unknown::End => paths.trailing_slash == TrailingSlash::Refuse && some(fold::has_end),
+            Unknown::Bytes => spelt.bytes && paths.non_utf8 == NonUtf8::Refuse,
+            Unknown::Capitals => spelt.capitals && paths.folds_case(),
+            Unknown::Fragment => self.fragment.is_some(),
+        };
+        Ok(Unknown::ALL.into_iter().filter(there).collect())
+    }
+
+    /// The canonical path, read in one way.
+    fn read(&self, paths: &Paths, way: Way) -> Result<String, PathFault> {
+        let Spelling { slash, backslash, .. } = way.spelling;
+        let spelling = match way.order {
+            Order::First => way.spelling,
+            Order::Last | Order::Between => {
+                Spelling { slash: false, backslash: false, ..way.spelling }
+            }
+        };
+        let mut text = String::with_capacity(self.path.len() + 16);
+        match self.fragment.filter(|_| way.fragment) {
+            Some(fragment) => {
+                let path = format!("{}%23{fragment}", self.path);
+                spell::check(&path, paths)?;
+                spell::spell(&path, paths, spelling, &mut text)?;
+            }
+            None => drop(spell::spell(self.path, paths, spelling, &mut text)?),
+        }
+        fold::fold(&mut text, way)?;
+        if way.order != Order::First {
+            text = if slash { text.replace("%2F", "/") } else { text };
+            text = if backslash { text.replace("%5C", "/") } else { text };
+        }
+        if way.order == Order::Between {
+            fold::fold(&mut text, way)?;
+        }
+        fold::end(&mut text, way);
+        Ok(text)
+    }
+
+    /// All readings but `first`, which is the one in which nothing unknown is assumed.
+    fn others(
+        &self,
+        paths: &Paths,
+        way: Way,
+        unknowns: &[Unknown],
+        first: &str,
+    ) -> Result<Vec<Reading>, PathFault> {
+        let mut others: Vec<Reading> = Vec::new();
+        for assumed in OTHERS.into_iter().filter(|assumed| *assumed < 1 << unknowns.len()) {
+            let assumed = unknowns.iter().zip(0..).filter(|(_, at)| assumed >> at & 1 == 1);
+            let assumed: Vec<Unknown> = assumed.map(|(unknown, _)| *unknown).collect();
+            let fault = assumed.first().map_or(PathFault::NoSlash, |unknown| unknown.fault());
+            let slashes =
+                assumed.iter().any(|one| matches!(one, Unknown::Slash | Unknown::Backslash));
+            let orders = [Order::First, Order::Last, Order::Between];
+            for order in orders.into_iter().filter(|order| slashes || *order == Order::First) {
+                let way = assumed.iter().fold(Way { order, ..way }, |way, one| way.assuming(*one));
+                let path = self.read(paths, way)?;
+                if path != first && others.iter().all(|other| *other.path != path) {
+                    others.push(Reading { path: path.into(), fault });
+                }
+            }
+        }
+        Ok(others)
+    }
+}
+
+impl Way {
+    /// The way that the settings say, and what they leave open read as it stands.
+    fn known(paths: &Paths) -> Self {
+        let separator = paths.encoded_slash == EncodedSlash::Separator;
+        Self {
+            spelling: Spelling {
+                slash: separator,
+                backslash: separator,
+                strip: paths.matrix_params == MatrixParams::Strip,
+                latin1: false,
+                ascii_case: false,
+            },
+            resolve: paths.dot_segments == DotSegments::Resolve,
+            merge: paths.empty_segments == EmptySegments::Merge,
+            same_end: paths.trailing_slash == TrailingSlash::Same,
+            fragment: false,
+            order: Order::First,
         }
     }
-}
 
-/// RFC 3986's characters of a segment (`pchar`), without `%` and without `;`, which begins
-/// parameters.
-fn stands_bare(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!'
-        | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@')
-}
-
-fn unescape(raw: &str) -> Option<Vec<u8>> {
-    let mut bytes = raw.bytes();
-    let mut decoded = Vec::with_capacity(raw.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
-            _ => byte,
-        });
+    /// This way, but for one thing.
+    fn assuming(mut self, unknown: Unknown) -> Self {
+        let spelling = &mut self.spelling;
+        let assumed = match unknown {
+            Unknown::Slash => &mut spelling.slash,
+            Unknown::Backslash => &mut spelling.backslash,
+            Unknown::Dots => &mut self.resolve,
+            Unknown::Params => &mut spelling.strip,
+            Unknown::Empty => &mut self.merge,
+            Unknown::End => &mut self.same_end,
+            Unknown::Bytes => &mut spelling.latin1,
+            Unknown::Capitals => &mut spelling.ascii_case,
+            Unknown::Fragment => &mut self.fragment,
+        };
+        *assumed = true;
+        self
     }
-    Some(decoded)
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+impl Unknown {
+    const ALL: [Self; 9] = [
+        Self::Slash,
+        Self::Backslash,
+        Self::Dots,
+        Self::Params,
+        Self::Empty,
+        Self::End,
+        Self::Bytes,
+        Self::Capitals,
+        Self::Fragment,
+    ];
+
+    const fn fault(self) -> PathFault {
+        PathFault::Ambiguous(match self {
+            Self::Slash | Self::Backslash => PathSetting::EncodedSlash,
+            Self::Dots => PathSetting::DotSegments,
+            Self::Params => PathSetting::MatrixParams,
+            Self::Empty => PathSetting::EmptySegments,
+            Self::End => PathSetting::TrailingSlash,
+            Self::Bytes => PathSetting::NonUtf8,
+            Self::Capitals => PathSetting::Case,
+            Self::Fragment => return PathFault::Fragment,
+        })
+    }
 }
 
-fn upper_hex(value: u8) -> char {
-    char::from_digit(value.into(), 16).unwrap_or('0').to_ascii_uppercase()
+impl Paths {
+    /// How texts of a policy are read: what a policy spells, it means. The slash at the end alone
+    /// means nothing there, unless it does in requests.
+    fn of_literals(&self) -> Self {
+        let trailing_slash = match self.trailing_slash {
+            TrailingSlash::Refuse => TrailingSlash::Same,
+            known => known,
+        };
+        let matrix_params = match self.matrix_params {
+            MatrixParams::Strip => MatrixParams::Refuse,
+            known => known,
+        };
+        let (encoded_slash, non_utf8) = (EncodedSlash::Data, NonUtf8::Data);
+        Self { encoded_slash, non_utf8, matrix_params, trailing_slash, ..*self }
+    }
+
+    /// Whether capital letters are read as small ones.
+    pub(crate) fn folds_case(&self) -> bool {
+        self.case == Some(Case::Insensitive)
+    }
 }

@@ -47,6 +47,9 @@ pub(super) fn got(expect: &Expect, verdict: &Verdict) -> String {
     }
     if !verdict.allowed {
         text.push_str(&format!(", reason {}", verdict.reason_text));
+        if !verdict.detail.is_empty() {
+            text.push_str(&format!(" ({})", verdict.detail));
+        }
         let wait = verdict.retry_after().map(crate::counter::Wait::to_millis_up);
         text.push_str(&wait.map(retry).unwrap_or_default());
         if let Some((_, left)) = about {

@@ -6,7 +6,7 @@ use super::held::{self, Holding};
 use super::keys::STEP_KEYS;
 use super::read::{Fact, facts};
 use super::{Expect, MAX_REQUESTS, MAX_TIMES, Step};
-use crate::attributes::{Attributes, AttributesBuilder};
+use crate::attributes::{Attributes, AttributesBuilder, Paths};
 use crate::policy::problem::{At, Problems, code, nearest, shown};
 use crate::policy::read::{self, Fields, Spanned, kind};
 use crate::policy::units::{MAX_COST, MAX_LIMIT, MAX_WINDOW, MIN_WINDOW};
@@ -57,7 +57,8 @@ pub(super) fn step(
     let times = times.map_or(1, |times| times.value);
     context.requests = context.requests.saturating_add(times).min(MAX_REQUESTS + 1);
     let with = fields.take("with").map(|node| facts(node, "`with`", context.policy, problems));
-    let attributes = attributes(node_at, given, &with.unwrap_or_default(), problems);
+    let paths = context.policy.map(Policy::paths).copied().unwrap_or_default();
+    let attributes = attributes(node_at, given, &with.unwrap_or_default(), &paths, problems);
     let cost = fields.take("cost");
     let cost = cost.and_then(|node| read::number(node, "`cost`", (0, MAX_COST), problems));
     let expect = expect(&mut fields, context, problems)?;
@@ -90,7 +91,13 @@ fn instant(
 }
 
 /// The facts of a request: those of the case, and those of the step instead of them.
-fn attributes(at: At, given: &[Fact], with: &[Fact], problems: &mut Problems) -> Attributes {
+fn attributes(
+    at: At,
+    given: &[Fact],
+    with: &[Fact],
+    paths: &Paths,
+    problems: &mut Problems,
+) -> Attributes {
     let overridden = |fact: &&Fact| with.iter().all(|other| other.name != fact.name);
     let mut attributes = AttributesBuilder::new();
     for fact in given.iter().filter(overridden).chain(with) {
@@ -100,7 +107,7 @@ fn attributes(at: At, given: &[Fact], with: &[Fact], problems: &mut Problems) ->
             break;
         }
     }
-    attributes.finish()
+    attributes.finish_for(paths)
 }
 
 fn expect(

@@ -32,7 +32,7 @@ impl Explanation {
     /// The tree line by line; what stands in a line may have ends of lines in it.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![self.verdict()];
+        let mut lines = wrap(&self.verdict(), WIDTH, 2);
         let degraded = if self.degraded { ", degraded: without the store" } else { "" };
         let fresh = if self.fresh { ", fresh counters" } else { "" };
         lines.push(format!("policy {}{fresh}{degraded}", self.policy_revision));

@@ -129,7 +129,7 @@ impl KeyIndex {
     }
 
     fn find(&self, request: &Request<'_>, found: &mut Found) {
-        self.here.find(request.attributes, found);
+        self.here.find(request.method, request.path, found);
         if self.below.len() <= request.attributes.len() {
             let there = self.below.iter().filter(|(name, _)| request.value(name).is_some());
             return there.for_each(|(_, below)| below.find(request, found));
@@ -181,14 +181,11 @@ impl<'p> Counts<'p> {
     }
 }
 
-/// The comparisons for equality that all have to hold. A `path` that cannot be normalised passes
-/// each, so it rules nothing out.
+/// The comparisons for equality that all have to hold.
 fn equalities(limit: &Limit) -> impl Iterator<Item = (&str, &[Box<str>])> {
     let tests = limit.condition.iter().flat_map(|condition| condition.conjuncts());
     tests.filter_map(|test| match &test.is {
-        Is::Text { among, negated: false } if *test.attribute != *"path" => {
-            Some((&*test.attribute, &**among))
-        }
+        Is::Text { among, negated: false } => Some((&*test.attribute, &**among)),
         _ => None,
     })
 }

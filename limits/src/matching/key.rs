@@ -6,7 +6,7 @@ use crate::policy::{Limit, MissingKey};
 
 /// The values of a limit's key attributes in a request, in the order of the key; `None` for one
 /// that is missing and counts as a value of its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyValues<'r> {
     values: [Option<&'r str>; MAX_KEY_ATTRIBUTES],
     len: usize,

@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use super::index::Found;
-use crate::attributes::Attributes;
 use crate::policy::pattern::{GET, HEAD, Pattern, Segment};
 
 /// How many leading segments of a path are looked at. A request walks down at most two branches at
@@ -82,23 +81,15 @@ impl PathIndex {
         }
     }
 
-    /// Finds the positions whose patterns may match.
-    pub(crate) fn find(&self, attributes: &Attributes, found: &mut Found) {
+    /// Finds the positions whose patterns may match a method and a canonical path.
+    pub(crate) fn find(&self, method: Option<&str>, path: Option<&str>, found: &mut Found) {
         found.extend_from_slice(&self.always);
-        let Some(path) = attributes.get("path") else { return };
-        let method = attributes.get("method");
+        let Some(path) = path.and_then(|path| path.strip_prefix('/')) else { return };
+        let path = (!path.is_empty()).then_some(path);
         let named = [method, method.filter(|method| *method == HEAD).map(|_| GET)];
         let named = named.into_iter().flatten().filter_map(|name| self.methods.below.get(name));
         let any = self.methods.any.as_deref();
-        for method in named.chain(any) {
-            if attributes.path_is_opaque() {
-                // Every pattern of the method matches it.
-                method.all(found);
-            } else {
-                let path = path.strip_prefix('/').unwrap_or(path);
-                method.find((!path.is_empty()).then_some(path), found);
-            }
-        }
+        named.chain(any).for_each(|method| method.find(path, found));
     }
 }
 
@@ -124,12 +115,6 @@ impl Branch {
         let literal = self.below.get(segment);
         literal.into_iter().chain(self.any.as_deref()).for_each(|next| next.find(rest, found));
     }
-
-    fn all(&self, found: &mut Found) {
-        found.extend_from_slice(&self.here);
-        found.extend_from_slice(&self.beyond);
-        self.below.values().chain(self.any.as_deref()).for_each(|branch| branch.all(found));
-    }
 }
 
 /// Visits what may match together below branches that one path leads to; `found` is what matches by
@@ -146,12 +131,15 @@ fn each_path(
     let any: Vec<&Branch> = branches.iter().filter_map(|branch| branch.any.as_deref()).collect();
     let literals: BTreeSet<&str> =
         branches.iter().flat_map(|branch| branch.below.keys()).map(|key| &**key).collect();
+    // The slash at the end of a path is no segment of its own.
+    let is_end = |literal: &str| literal.is_empty();
     for literal in &literals {
+        let any = any.iter().filter(|_| !is_end(literal)).copied();
         let below = branches.iter().filter_map(|branch| branch.below.get(*literal));
-        each_path(&below.chain(any.iter().copied()).collect::<Vec<_>>(), &found, visit)?;
+        each_path(&below.chain(any).collect::<Vec<_>>(), &found, visit)?;
     }
     // What any segment leads to is part of what a literal leads to.
-    if literals.is_empty() && !any.is_empty() {
+    if literals.iter().all(|literal| is_end(literal)) && !any.is_empty() {
         each_path(&any, &found, visit)?;
     }
     ControlFlow::Continue(())

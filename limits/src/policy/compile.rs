@@ -17,7 +17,7 @@ use super::{
     Algorithm, Compiled, CostRule, DEFAULT_MAX_KEYS, EndpointCost, IpPrefix, Limit, Numbers,
     Period, Place, Policy, SourceFile, Was, canonical, condition, rate,
 };
-use crate::attributes::canonical_name;
+use crate::attributes::{Paths, canonical_name};
 use crate::matching::{LimitIndex, PathIndex};
 use crate::time::{Micros, Tokens};
 
@@ -47,6 +47,8 @@ pub const ATTRIBUTE_FAMILIES: &[&str] = &["headers.", "claims.", "descriptors."]
 /// The policy as far as it was read.
 #[derive(Default)]
 struct Draft {
+    /// How paths in it are read.
+    paths: Paths,
     limits: Vec<Limit>,
     endpoint_costs: Vec<EndpointCost>,
     /// Where each limit and endpoint stands, to name both places when one is repeated.
@@ -60,12 +62,22 @@ struct Draft {
 }
 
 impl Policy {
-    /// Compiles limits files to a policy. Files are read in the order of their names.
+    /// Compiles limits files to a policy, for an upstream of which nobody says how it reads paths.
+    /// Files are read in the order of their names.
     ///
     /// # Errors
     /// Every problem of every file, warnings included, if at least one of them is an error.
     pub fn compile(files: &[SourceFile]) -> Result<Compiled, Vec<Problem>> {
-        let mut draft = Draft::default();
+        Self::compile_for(files, Paths::default())
+    }
+
+    /// Compiles limits files to a policy for an upstream that reads paths so: its paths are read as
+    /// those of requests. Files are read in the order of their names.
+    ///
+    /// # Errors
+    /// Every problem of every file, warnings included, if at least one of them is an error.
+    pub fn compile_for(files: &[SourceFile], paths: Paths) -> Result<Compiled, Vec<Problem>> {
+        let mut draft = Draft { paths, ..Draft::default() };
         let mut problems = Problems::default();
         let mut files: Vec<_> = files.iter().collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -106,7 +118,7 @@ impl Draft {
     }
 
     fn endpoint(&mut self, file: &str, text: Spanned<String>, cost: u64, problems: &mut Problems) {
-        let Some(pattern) = pattern(&text, problems) else { return };
+        let Some(pattern) = pattern(&text, &self.paths, problems) else { return };
         let here = place(file, text.at);
         // Parameter names do not matter: these match the same requests, and neither wins.
         let shape = pattern.shape();
@@ -130,7 +142,8 @@ impl Draft {
             self.limit_places.insert(raw.name.value.clone(), here);
         }
         self.places.limits.push(LimitPlaces::of(&raw));
-        let patterns = raw.patterns.iter().filter_map(|text| pattern(text, problems)).collect();
+        let patterns = raw.patterns.iter();
+        let patterns = patterns.filter_map(|text| pattern(text, &self.paths, problems)).collect();
         let key = key(&raw.key, problems);
         let was = raw.was.as_ref().map(|raw| was(raw, &key, problems));
         self.counter(&file.name, &raw, problems);
@@ -138,7 +151,8 @@ impl Draft {
         let window = window(&raw);
         let numbers = numbers(raw.algorithm, window, &raw.limit, raw.burst.as_ref(), problems);
         let when = raw.when.as_ref();
-        let condition = when.and_then(|when| condition::read(when, &file.text, problems));
+        let condition =
+            when.and_then(|when| condition::read(when, &file.text, &self.paths, problems));
         let cost = cost(raw.cost, problems);
         if raw.limit.value == 0 {
             let message = format!("limit `{}` denies every request", raw.name.value);
@@ -189,10 +203,11 @@ impl Draft {
     }
 
     fn finish(self, tenants: Tenants) -> Policy {
-        let Self { limits, endpoint_costs, .. } = self;
+        let Self { paths, limits, endpoint_costs, .. } = self;
         let ip_prefix = IpPrefix::default();
         Policy {
             revision: canonical::revision(&limits, &endpoint_costs, &tenants, ip_prefix),
+            paths,
             ip_prefix,
             by_id: (0..).zip(&limits).map(|(at, limit)| (limit.id, at)).collect(),
             limit_index: LimitIndex::new(&limits),
@@ -217,8 +232,8 @@ impl LimitPlaces {
     }
 }
 
-fn pattern(text: &Spanned<String>, problems: &mut Problems) -> Option<Pattern> {
-    Pattern::parse(&text.value)
+fn pattern(text: &Spanned<String>, paths: &Paths, problems: &mut Problems) -> Option<Pattern> {
+    Pattern::parse_for(&text.value, paths)
         .map_err(|invalid| {
             let message = format!("not a pattern: {}", shown(&invalid.to_string()));
             let help = "a method or `*`, a space, a path: \"POST /v1/reports/{id}\"";

@@ -15,8 +15,6 @@ use std::fmt;
 pub use decimal::Decimal;
 pub(super) use read::read;
 
-use crate::attributes::path;
-
 /// What has to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -187,10 +185,6 @@ impl Test {
             return Some(value.is_some() == there);
         }
         let value = value?;
-        // The many spellings of such a path have no single meaning.
-        if value == path::OPAQUE && *self.attribute == *"path" {
-            return None;
-        }
         match &self.is {
             Is::There(there) => Some(*there),
             Is::Flag(flag) => match value {

@@ -7,6 +7,7 @@ mod conditions;
 mod costs;
 mod crowded;
 mod missing;
+mod paths;
 mod reach;
 mod shadowed;
 
@@ -107,6 +108,8 @@ impl Compiled {
         lint.may_be_missing(surroundings.service.as_ref(), &chosen);
         lint.anonymous(surroundings.service.as_ref());
         lint.addresses(surroundings.service.as_ref());
+        lint.undelivered(surroundings.service.as_ref());
+        lint.unsaid_case(surroundings.service.as_ref());
         let mapped = surroundings.service.as_ref().map(|service| &service.attributes);
         let known = |problem: &&Problem| match (problem.code, mapped) {
             (code::UNMAPPED_ATTRIBUTE, Some(mapped)) => {

@@ -4,13 +4,13 @@
 //! `*` (any one segment) or, last only, `**` (zero or more segments). The method is a token in
 //! upper case, or `*` for any; `GET` is `HEAD` too, since servers route it so. Literals are
 //! spelled as requests' paths are ([`crate::attributes`]), so that both sides are compared in one
-//! form.
+//! form. Where a slash at the end makes another path, it is an empty literal.
 
 mod relation;
 
 use std::fmt;
 
-use crate::attributes::{Attributes, is_method, path};
+use crate::attributes::{Attributes, Paths, TrailingSlash, is_method, path};
 
 /// The method whose patterns are about [`HEAD`] too.
 pub(crate) const GET: &str = "GET";
@@ -65,8 +65,8 @@ pub enum InvalidPattern {
     RestNotLast,
     /// A wildcard or a brace is only a part of a segment, or a `{param}` has no proper name.
     BadWildcard(String),
-    /// The segment would never be seen in a normalised path: empty, `.`, `..`, with a query,
-    /// fragment, `;params`, or with escapes that cannot be normalised.
+    /// The segment would never be seen in a path: empty, `.`, `..`, with a query, a fragment, or
+    /// what no path may have.
     NeverSeen(String),
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for InvalidPattern {
                 write!(f, "`{segment}` is not a whole segment: write `{{name}}`, `*` or `**`")
             }
             Self::NeverSeen(segment) => {
-                write!(f, "`{segment}` is in no path after normalisation, so nothing can match")
+                write!(f, "`{segment}` is in no path once it is read, so nothing can match")
             }
         }
     }
@@ -95,11 +95,20 @@ impl fmt::Display for InvalidPattern {
 impl std::error::Error for InvalidPattern {}
 
 impl Pattern {
-    /// Reads `METHOD /path`. A trailing slash means nothing, as in a request.
+    /// Reads `METHOD /path`, for an upstream of which nobody says how it reads paths.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        Self::parse_for(text, &Paths::default())
+    }
+
+    /// Reads `METHOD /path`, for an upstream that reads paths so. A trailing slash means nothing
+    /// unless there it makes another path.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse_for(text: &str, paths: &Paths) -> Result<Self, InvalidPattern> {
         if text.len() > MAX_PATTERN_BYTES {
             return Err(InvalidPattern::TooLong);
         }
@@ -111,7 +120,7 @@ impl Pattern {
             return Err(InvalidPattern::BadMethod(method.to_owned()));
         }
         let method = (method != "*").then(|| Box::from(method));
-        let segments = parse_path(path)?;
+        let segments = parse_path(path, paths)?;
         // The end is a segment of its own, so that `/a` is more specific than `/a/**`.
         let ranks = segments.iter().map(Segment::rank).chain([1, method_rank(method.as_deref())]);
         Ok(Self { method, ranks: ranks.collect(), segments })
@@ -129,26 +138,29 @@ impl Pattern {
         &self.segments
     }
 
-    /// Whether a request is meant. One without a path is not; one with an opaque path is, if the
-    /// method fits; one without a method is only by a pattern of any method.
+    /// Whether a request is meant, as the attribute `path` says its path. One without a path is
+    /// not; one without a method is only by a pattern of any method.
     #[must_use]
     pub fn matches(&self, request: &Attributes) -> bool {
-        let Some(path) = request.get("path") else { return false };
-        covers_method(self.method(), request.get("method")) && self.matches_path(path)
+        self.matches_route(request.get("method"), request.get("path"))
     }
 
-    /// Whether a canonical path, as [`Attributes`] holds it, is meant; an opaque one always is.
+    /// Whether a method and a canonical path are meant.
+    pub(crate) fn matches_route(&self, method: Option<&str>, path: Option<&str>) -> bool {
+        covers_method(self.method(), method) && path.is_some_and(|path| self.matches_path(path))
+    }
+
+    /// Whether a canonical path, as [`Attributes`] holds it, is meant.
     fn matches_path(&self, canonical: &str) -> bool {
-        if canonical == path::OPAQUE {
-            return true;
-        }
-        let path = canonical.strip_prefix('/').unwrap_or(canonical);
-        let mut given = path.split('/').filter(|segment| !segment.is_empty());
+        // What only stands for a path has none.
+        let Some(path) = canonical.strip_prefix('/') else { return false };
+        let mut given = (!path.is_empty()).then(|| path.split('/')).into_iter().flatten();
         for wanted in &self.segments {
             let fits = match (wanted, given.next()) {
                 (Segment::Rest, _) => return true,
                 (Segment::Literal(literal), Some(segment)) => **literal == *segment,
-                (Segment::Param(_) | Segment::Any, Some(_)) => true,
+                // No server takes nothing for the value of a parameter.
+                (Segment::Param(_) | Segment::Any, Some(segment)) => !segment.is_empty(),
                 (_, None) => false,
             };
             if !fits {
@@ -226,22 +238,26 @@ fn method_rank(method: Option<&str>) -> u8 {
     }
 }
 
-fn parse_path(path: &str) -> Result<Vec<Segment>, InvalidPattern> {
+fn parse_path(path: &str, paths: &Paths) -> Result<Vec<Segment>, InvalidPattern> {
     let Some(rest) = path.strip_prefix('/') else {
         return Err(InvalidPattern::NoLeadingSlash(path.to_owned()));
     };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (rest, slash) = rest.strip_suffix('/').map_or((rest, false), |rest| (rest, true));
     if rest.is_empty() {
         return Ok(Vec::new());
     }
-    let segments = rest.split('/').map(parse_segment).collect::<Result<Vec<_>, _>>()?;
+    let segments = rest.split('/').map(|text| parse_segment(text, paths));
+    let mut segments = segments.collect::<Result<Vec<_>, _>>()?;
+    if slash && paths.trailing_slash == TrailingSlash::Differs {
+        segments.push(Segment::Literal("".into()));
+    }
     match segments.split_last() {
         Some((_, before)) if before.contains(&Segment::Rest) => Err(InvalidPattern::RestNotLast),
         _ => Ok(segments),
     }
 }
 
-fn parse_segment(text: &str) -> Result<Segment, InvalidPattern> {
+fn parse_segment(text: &str, paths: &Paths) -> Result<Segment, InvalidPattern> {
     match text {
         "*" => return Ok(Segment::Any),
         "**" => return Ok(Segment::Rest),
@@ -258,8 +274,8 @@ fn parse_segment(text: &str) -> Result<Segment, InvalidPattern> {
         return Err(InvalidPattern::BadWildcard(text.to_owned()));
     }
     let mut literal = String::new();
-    let normalised = path::push_segment(text, &mut literal).is_some();
-    if !normalised || text.contains([';', '?', '#']) || matches!(&*literal, "" | "." | "..") {
+    let read = path::push_literal(text, paths, &mut literal).is_ok();
+    if !read || text.contains(['?', '#']) || matches!(&*literal, "" | "." | "..") {
         return Err(InvalidPattern::NeverSeen(text.to_owned()));
     }
     Ok(Segment::Literal(literal.into()))

@@ -134,6 +134,8 @@ codes! {
     CROWDED = "crowded": "warning: a request that more limits may charge than one may have",
     MAY_BE_MISSING = "may_be_missing": "warning: a limit that a client can get out of",
     CHOSEN_KEY = "chosen_key": "warning: a counter that the caller chooses",
+    UNDELIVERED_PATH = "undelivered_path": "warning: a path that the settings never deliver",
+    UNSAID_CASE = "unsaid_case": "warning: nobody says whether the upstream tells `/A` from `/a`",
     PROXIED_ADDRESS = "proxied_address": "warning: an address that may be that of a proxy",
 }
 

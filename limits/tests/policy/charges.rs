@@ -75,20 +75,6 @@ fn disabled_limits_and_absent_key_attributes_owe_nothing() {
 }
 
 #[test]
-fn an_opaque_path_matches_every_pattern_and_pays_the_highest_price_of_its_method() {
-    let policy = policy(
-        "endpoint_costs: { 'GET /a': 2, 'GET /b/{id}': 9, 'POST /c': 50, '* /d': 4 }
-rate_limits:
-  get: { match: 'GET /x/y', key: endpoint, limit: 10, window: 1s }
-  post: { match: 'POST /x/y', limit: 10, window: 1s }",
-    );
-    let opaque = [("method", "GET"), ("path", "/x%2fy")];
-    assert_eq!(names(&policy, &opaque), ["get"]);
-    assert_eq!(cost(&policy, &opaque, None), 9);
-    assert_eq!(names(&policy, &[("method", "GET"), ("path", "/other")]), [""; 0]);
-}
-
-#[test]
 fn the_cost_is_the_stated_one_then_the_endpoints_then_one() {
     let policy = policy(
         "endpoint_costs:

@@ -240,7 +240,7 @@ fn charges_are_what_explanations_say_for_random_policies() {
         let policy = policy(&random_policy(&mut rng));
         for _ in 0..30 {
             let method = pick(&mut rng, &["GET", "POST"]);
-            let path = random_path(&mut rng, &["a", "b", "c", "%2f"]);
+            let path = random_path(&mut rng, &["a", "b", "c", "d"]);
             let facts = request(&[("method", method), ("path", &path), ("tenant_id", "t")]);
             let charges = policy.charges(&facts, None, &crate::secret(), NOW).unwrap();
             let charged: Vec<_> =

@@ -15,7 +15,7 @@ const TARGETS: [&str; 9] = [
     "/c/b/d",
     "/a/b/c/d/e/f/g/h/i/j",
     "/a/b/c/d/e/f/g/h/i/k",
-    "/a%2fb",
+    "/a%20b",
     "/z",
 ];
 const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "*"];

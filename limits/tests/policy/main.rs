@@ -15,6 +15,7 @@ mod missing;
 mod mutated;
 mod phrases;
 mod problems;
+mod readings;
 mod shares;
 mod tenants;
 

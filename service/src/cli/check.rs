@@ -7,15 +7,15 @@ use clap::Args;
 use serde_json::{Value, json};
 use sluicegate_limits::policy::lint::{Service, Surroundings};
 use sluicegate_limits::policy::units::window_text;
-use sluicegate_limits::policy::{
-    Algorithm, Compiled, IpPrefix, Policy, Problem, Severity, SourceFile,
-};
+use sluicegate_limits::policy::{Algorithm, Compiled, Policy, Problem, Severity, SourceFile};
 
 use super::{Exit, Output, notes};
 use crate::clock;
 use crate::output::{Colour, Page, Stream, print_json, shown};
 use crate::reload::Sources;
-use crate::settings::{self, AttributeSource, Overrides, Settings, SettingsError, Unmatched};
+use crate::settings::{
+    self, AttributeSource, Conventions, Overrides, Settings, SettingsError, Unmatched,
+};
 
 /// The most characters of a source line that are shown.
 const MAX_SHOWN: usize = 160;
@@ -46,7 +46,7 @@ pub(super) fn run(check: &Check) -> Exit {
         _ => &check.paths,
     };
     let sources = Sources::read(paths);
-    let compiled = sources.compile(ip_prefix(settings.as_ref()));
+    let compiled = sources.compile(conventions(settings.as_ref()));
     let (errors, warnings) = match &compiled {
         Ok(compiled) => (vec![], compiled.lints(&surroundings(settings.as_ref()))),
         Err(problems) => (problems.clone(), vec![]),
@@ -56,7 +56,10 @@ pub(super) fn run(check: &Check) -> Exit {
         Ok(_) if check.deny_warnings && !warnings.is_empty() => Exit::No,
         Ok(_) => Exit::Yes,
     };
-    let notes = settings.as_ref().map(notes::of).unwrap_or_default();
+    let mut notes = settings.as_ref().map(notes::of).unwrap_or_default();
+    if let (Ok(Compiled { policy, .. }), Some(_)) = (&compiled, &settings) {
+        notes.extend(policy.assumptions().iter().map(ToString::to_string));
+    }
     if check.output == Output::Json {
         print_json(&report(exit == Exit::Yes, &errors, &warnings, &notes));
     } else {
@@ -83,9 +86,9 @@ pub(super) fn of_file(file: Option<&Path>) -> Result<Option<Settings>, Exit> {
     })
 }
 
-/// What counts as one address by the settings.
-pub(super) fn ip_prefix(settings: Option<&Settings>) -> IpPrefix {
-    settings.map(|settings| settings.ip_prefix).unwrap_or_default()
+/// What the settings decide about what limits mean.
+pub(super) fn conventions(settings: Option<&Settings>) -> Conventions {
+    settings.map(Settings::conventions).unwrap_or_default()
 }
 
 /// Prints what is wrong with the settings.
@@ -137,10 +140,10 @@ pub(super) fn show(sources: &Sources, errors: &[Problem], warnings: &[Problem]) 
     });
 }
 
-/// Compiles limits, to count so much of an address as one; or prints what is wrong with them.
-pub(super) fn policy(paths: &[PathBuf], ip_prefix: IpPrefix) -> Option<Policy> {
+/// Compiles limits as the settings say, or prints what is wrong with them.
+pub(super) fn policy(paths: &[PathBuf], conventions: Conventions) -> Option<Policy> {
     let sources = Sources::read(paths);
-    match sources.compile(ip_prefix) {
+    match sources.compile(conventions) {
         Ok(compiled) => Some(compiled.policy),
         Err(problems) => {
             show(&sources, &problems, &[]);

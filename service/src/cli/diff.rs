@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sluicegate_limits::diff::{Change, Detail, Difference, Effect, Kind, What, diff};
-use sluicegate_limits::policy::IpPrefix;
 use sluicegate_limits::time::Timestamp;
 
 use super::{Exit, Output, check};
 use crate::output::{Colour, Page, Stream, print_json};
 use crate::replay::text::{counted, grouped};
+use crate::settings::Settings;
 use crate::{clock, instant};
 
 /// How many groups of tenants people are shown, and how many tenants of each.
@@ -23,6 +23,12 @@ pub(super) struct Diff {
     old: PathBuf,
     /// The limits as they will be
     new: PathBuf,
+    /// Settings whose `paths` and `ip_prefix` count
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The settings as they are, where they change too
+    #[arg(long, value_name = "FILE", requires = "config")]
+    old_config: Option<PathBuf>,
     /// When exceptions are past their end or not, as RFC 3339; now by default
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     at: Option<Timestamp>,
@@ -32,8 +38,17 @@ pub(super) struct Diff {
 }
 
 pub(super) fn run(command: &Diff) -> Exit {
-    let policy = |path: &PathBuf| check::policy(std::slice::from_ref(path), IpPrefix::default());
-    let (Some(old), Some(new)) = (policy(&command.old), policy(&command.new)) else {
+    let config = command.config.as_deref();
+    let old_config = command.old_config.as_deref().or(config);
+    let (before, after) = match (check::of_file(old_config), check::of_file(config)) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(exit), _) | (_, Err(exit)) => return exit,
+    };
+    let policy = |path: &PathBuf, settings: Option<&Settings>| {
+        check::policy(std::slice::from_ref(path), check::conventions(settings))
+    };
+    let (old, new) = (policy(&command.old, before.as_ref()), policy(&command.new, after.as_ref()));
+    let (Some(old), Some(new)) = (old, new) else {
         return Exit::Configuration;
     };
     let difference = diff(&old, &new, command.at.unwrap_or_else(clock::now));
@@ -92,6 +107,7 @@ fn subject(change: &Change) -> String {
         What::Limit => "limit",
         What::EndpointCost => "endpoint cost",
         What::Order => "order of limits",
+        What::Paths => "reading of paths",
         What::Plan => "plan",
         What::Tenants if change.tenants.len() == 1 => "tenant",
         What::Tenants => return several(&change.tenants),
@@ -109,7 +125,12 @@ fn several(tenants: &[String]) -> String {
 }
 
 fn field(detail: &Detail, page: &mut Page) {
-    page.text(format_args!("    {}: ", detail.limit.as_deref().unwrap_or(detail.field)));
+    let name = match (detail.field, &detail.after) {
+        ("refuses", Some(_)) => "begins to refuse",
+        ("refuses", None) => "no longer refuses",
+        (field, _) => detail.limit.as_deref().unwrap_or(field),
+    };
+    page.text(format_args!("    {name}: "));
     match (&detail.before, &detail.after) {
         (None, Some(only)) | (Some(only), None) if is_whole(detail) => page.text(only),
         (before, after) => {
@@ -130,5 +151,5 @@ fn field(detail: &Detail, page: &mut Page) {
 
 /// Whether a detail tells of all of a thing that is new or gone.
 fn is_whole(detail: &Detail) -> bool {
-    matches!(detail.field, "limit")
+    matches!(detail.field, "limit" | "refuses")
 }

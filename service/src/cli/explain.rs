@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
+use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::explain::{Explanation, LimitExplanation, explain};
 use sluicegate_limits::policy::Place;
 use sluicegate_limits::policy::units;
@@ -34,7 +34,7 @@ pub(super) struct Explain {
     /// Limits files or directories; may be repeated
     #[arg(long, value_name = "FILE_OR_DIR", required_unless_present = "server")]
     limits: Vec<PathBuf>,
-    /// Settings whose `ip_prefix` counts
+    /// Settings whose `paths` and `ip_prefix` count
     #[arg(short, long, value_name = "FILE", conflicts_with = "server")]
     config: Option<PathBuf>,
     /// Ask the service that listens for gRPC at this address; takes nothing
@@ -47,7 +47,7 @@ pub(super) struct Explain {
 
 /// The request that the command line describes.
 struct Request {
-    attributes: Attributes,
+    facts: AttributesBuilder,
     cost: Option<Tokens>,
 }
 
@@ -61,20 +61,21 @@ pub(super) fn run(explain: &Explain) -> Exit {
     };
     match &explain.server {
         Some(address) => online(explain, &request, address),
-        None => offline(explain, &request),
+        None => offline(explain, request),
     }
 }
 
-fn offline(command: &Explain, request: &Request) -> Exit {
+fn offline(command: &Explain, request: Request) -> Exit {
     let settings = match check::of_file(command.config.as_deref()) {
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
-    let ip_prefix = check::ip_prefix(settings.as_ref());
-    let Some(policy) = check::policy(&command.limits, ip_prefix) else {
+    let conventions = check::conventions(settings.as_ref());
+    let Some(policy) = check::policy(&command.limits, conventions) else {
         return Exit::Configuration;
     };
-    let answer = explain(&policy, &request.attributes, request.cost, clock::now());
+    let attributes = request.facts.finish_for(policy.paths());
+    let answer = explain(&policy, &attributes, request.cost, clock::now());
     show(command, &answer)
 }
 
@@ -111,7 +112,8 @@ fn online(command: &Explain, request: &Request, address: &str) -> Exit {
 }
 
 async fn peek(request: &Request, address: &str) -> Result<CheckResponse, String> {
-    let attributes = request.attributes.iter().map(|(name, value)| Attribute {
+    // The service reads the path as its settings say.
+    let attributes = request.facts.iter().map(|(name, value)| Attribute {
         name: name.to_owned(),
         value: Some(match name {
             "authenticated" => attribute::Value::Flag(value == "true"),
@@ -149,7 +151,7 @@ impl Request {
                 set(name, value)?;
             }
         }
-        Ok(Self { attributes: attributes.finish(), cost })
+        Ok(Self { facts: attributes, cost })
     }
 }
 

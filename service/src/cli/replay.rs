@@ -34,7 +34,7 @@ pub(super) struct Replay {
     /// ATTRIBUTE=FIELD of the log, or ATTRIBUTE=present:OTHER; may be repeated
     #[arg(long = "map", value_name = "ATTRIBUTE=FIELD")]
     maps: Vec<String>,
-    /// Settings whose `attributes`, `ip_prefix` and `unmatched` count
+    /// Settings whose `attributes`, `paths`, `ip_prefix` and `unmatched` count
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How much later than newer ones a line may come, in seconds
@@ -95,10 +95,10 @@ fn replay(command: &Replay) -> Result<Report, Failed> {
         let (attribute, source) = mapping::parse_map(map).map_err(Failed::usage)?;
         mapped.insert(attribute, source);
     }
-    let ip_prefix = check::ip_prefix(settings.as_ref());
+    let conventions = check::conventions(settings.as_ref());
     let compile = |paths: &[PathBuf]| {
         let failed = Failed { exit: Exit::Configuration, message: None };
-        check::policy(paths, ip_prefix).ok_or(failed)
+        check::policy(paths, conventions).ok_or(failed)
     };
     let policy = compile(&command.limits)?;
     let against = (!command.against.is_empty()).then(|| compile(&command.against)).transpose()?;

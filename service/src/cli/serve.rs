@@ -85,7 +85,7 @@ pub(super) fn run(serve: &Serve) -> Exit {
         return Exit::Configuration;
     }
     let sources = Sources::read(&settings.limits);
-    let compiled = match sources.compile(settings.ip_prefix) {
+    let compiled = match sources.compile(settings.conventions()) {
         Ok(compiled) => compiled,
         Err(problems) => {
             check::show(&sources, &problems, &[]);
@@ -174,7 +174,7 @@ impl Replica {
         let mut watchers = vec![Watcher::start(
             settings.limits.clone(),
             sources,
-            settings.ip_prefix,
+            settings.conventions(),
             move |policy| on_policy.set_policy(policy),
             reload,
             Arc::clone(&metrics),

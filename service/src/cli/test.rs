@@ -25,7 +25,7 @@ pub(super) struct Test {
     /// Case files (NAME.test.yaml), or directories of them and of their limits
     #[arg(value_name = "FILE_OR_DIR", default_value = ".")]
     paths: Vec<PathBuf>,
-    /// Settings whose `ip_prefix` counts
+    /// Settings whose `paths` and `ip_prefix` count
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The form of the answer
@@ -44,7 +44,7 @@ pub(super) fn run(test: &Test) -> Exit {
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
-    let loaded = Loaded::read(&test.paths, check::ip_prefix(settings.as_ref()));
+    let loaded = Loaded::read(&test.paths, check::conventions(settings.as_ref()));
     if !loaded.problems.is_empty() {
         match test.output {
             Output::Json => print_json(&Report::default().json(&loaded.problems)),

@@ -1,6 +1,6 @@
 //! What the native and the JSON door do alike: who may ask, what cannot be read, and the decision.
 
-use sluicegate_limits::attributes::Attributes;
+use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::policy::units::{MAX_COST, MAX_HOLD, MIN_HOLD};
 use sluicegate_limits::time::{Micros, Tokens};
 use sluicegate_limits::verdict::Reason;
@@ -20,7 +20,7 @@ pub(super) struct Desk<'a> {
 
 /// A request to decide.
 pub(super) struct Wanted {
-    pub(super) attributes: Attributes,
+    pub(super) facts: AttributesBuilder,
     pub(super) cost: Option<Tokens>,
     pub(super) method: Method,
 }
@@ -42,8 +42,8 @@ impl Desk<'_> {
         if let Some(reason) = self.caller.refusal() {
             return Err(Box::new(self.refuse(kind, reason, String::new())));
         }
-        let call = wanted().and_then(|Wanted { attributes, cost, method }| {
-            let call = self.caller.call(self.common, self.door, attributes, cost)?;
+        let call = wanted().and_then(|Wanted { facts, cost, method }| {
+            let call = self.caller.call(self.common, self.door, facts, cost)?;
             Ok(Call { method, ..call })
         });
         call.map_err(|detail| Box::new(self.refuse(kind, Reason::InvalidRequest, detail)))

@@ -41,8 +41,8 @@ impl ExtAuthz {
         if let Some(reason) = caller.refusal() {
             return self.refuse(reason, caller, String::new());
         }
-        let attributes = self.common.origin.attributes(context).map_err(|error| error.to_string());
-        let call = attributes.and_then(|a| caller.call(&self.common, Door::ExtAuthz, a, None));
+        let facts = self.common.origin.attributes(context).map_err(|error| error.to_string());
+        let call = facts.and_then(|facts| caller.call(&self.common, Door::ExtAuthz, facts, None));
         match call {
             Ok(call) => self.encode(&self.limiter.check(call).await),
             Err(detail) => self.refuse(Reason::InvalidRequest, caller, detail),

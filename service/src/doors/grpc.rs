@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use futures_util::future::join_all;
-use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
+use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::explain::explain_verdict;
 use sluicegate_limits::policy::units::tokens;
 use sluicegate_limits::verdict::Reason;
@@ -178,8 +178,8 @@ impl Native {
 
     async fn answer(&self, desk: Desk<'_>, request: CheckRequest, method: Method) -> CheckResponse {
         let wanted = || {
-            let (attributes, cost) = (facts(request.attributes)?, request.cost.map(tokens));
-            Ok(Wanted { attributes, cost, method })
+            let (facts, cost) = (facts(request.attributes)?, request.cost.map(tokens));
+            Ok(Wanted { facts, cost, method })
         };
         if method == Method::Peek {
             return match desk.call(method, wanted) {
@@ -221,7 +221,7 @@ fn refused(reason: Reason) -> Status {
 }
 
 /// Reads the facts about a request, or says what is wrong with them without repeating values.
-fn facts(stated: Vec<v1::Attribute>) -> Result<Attributes, String> {
+fn facts(stated: Vec<v1::Attribute>) -> Result<AttributesBuilder, String> {
     let mut attributes = AttributesBuilder::new();
     for v1::Attribute { name, value } in stated {
         let set = match value {
@@ -232,5 +232,5 @@ fn facts(stated: Vec<v1::Attribute>) -> Result<Attributes, String> {
         };
         set.map_err(|error| error.to_string())?;
     }
-    Ok(attributes.finish())
+    Ok(attributes)
 }

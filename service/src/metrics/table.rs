@@ -57,6 +57,8 @@ table! {
         "Decisions that no debit in the store backs.";
     UNMATCHED: "sluicegate_unmatched_requests_total" Counter "requests" ["door"],
         "Requests that no enforcing limit applied to.";
+    INVALID: "sluicegate_invalid_requests_total" Counter "requests" ["cause"],
+        "Requests that the limits could not decide, by what was wrong with them.";
     DENIALS: "sluicegate_limit_denials_total" Counter "requests" ["limit"],
         "Denials by the limit that bound them.";
     WOULD_DENY: "sluicegate_shadow_would_deny_total" Counter "requests" ["limit"],

@@ -86,6 +86,7 @@ fn claim(name: &str, context: &AttributeContext) -> Result<Option<String>, Inval
 #[test]
 fn without_a_mapping_no_header_is_believed() {
     let attributes = origin(&[]).attributes(&context(&[("x-tenant-id", "acme")])).unwrap();
+    let attributes = attributes.finish();
     let facts: Vec<_> = attributes.iter().collect();
     let expected = [
         ("authenticated", "false"),

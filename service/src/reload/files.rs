@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use sluicegate_limits::cases::is_case_file;
 use sluicegate_limits::policy::problem::code;
 use sluicegate_limits::policy::yaml::MAX_FILE_BYTES;
-use sluicegate_limits::policy::{Compiled, IpPrefix, Policy, Problem, SourceFile};
+use sluicegate_limits::policy::{Compiled, Policy, Problem, SourceFile};
+
+use crate::settings::Conventions;
 
 /// The most limits files.
 pub const MAX_FILES: usize = 1_000;
@@ -88,20 +90,20 @@ impl Sources {
         sources
     }
 
-    /// Compiles what was read, to count so much of an address as one; a file that could not be
-    /// read is an error like any other.
+    /// Compiles what was read as the settings say; a file that could not be read is an error like
+    /// any other.
     ///
     /// # Errors
     /// Every problem of every file.
-    pub fn compile(&self, ip_prefix: IpPrefix) -> Result<Compiled, Vec<Problem>> {
+    pub fn compile(&self, conventions: Conventions) -> Result<Compiled, Vec<Problem>> {
         // With no file to read, the only thing worth saying is why.
         let compiled = match (self.files.is_empty(), self.problems.is_empty()) {
             (true, false) => return Err(self.problems.clone()),
-            _ => Policy::compile(&self.files),
+            _ => Policy::compile_for(&self.files, conventions.paths),
         };
         match compiled {
             Ok(mut compiled) if self.problems.is_empty() => {
-                compiled.policy = compiled.policy.with_ip_prefix(ip_prefix);
+                compiled.policy = compiled.policy.with_ip_prefix(conventions.ip_prefix);
                 Ok(compiled)
             }
             Ok(_) => Err(self.problems.clone()),

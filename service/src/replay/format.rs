@@ -1,6 +1,7 @@
 //! The forms of logs that can be replayed, and what each calls the facts of a request.
 
 use clap::ValueEnum;
+use sluicegate_limits::attributes::Paths;
 use sluicegate_limits::policy::{Algorithm, KNOWN_ATTRIBUTES, Policy};
 
 use super::Entry;
@@ -134,17 +135,19 @@ impl Format {
 }
 
 impl Reader {
-    /// A reader of this format, with other fields than the format's for some attributes.
+    /// A reader of this format, with other fields than the format's for some attributes, of
+    /// requests to an upstream that reads paths so.
     pub(super) fn new<'p>(
         format: Format,
         policies: impl Iterator<Item = &'p Policy>,
         mapped: Names,
         address: &AddressSource,
+        paths: &Paths,
     ) -> Self {
         let mut names = format.names(policies, address);
         names.extend(mapped);
         let is_envoy = matches!(format, Format::EnvoyJson | Format::EnvoyText);
-        let mapping = Mapping::new(names, is_envoy, format == Format::Records);
+        let mapping = Mapping::new(names, *paths, is_envoy, format == Format::Records);
         let form = match format {
             Format::Csv => Form::Csv(Box::new(csv::Columns::new())),
             Format::EnvoyText => Form::Text(envoy_text::Slots::new(&mapping)),

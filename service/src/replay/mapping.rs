@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 
-use sluicegate_limits::attributes::{AttributesBuilder, InvalidAttribute, canonical_name};
+use sluicegate_limits::attributes::{AttributesBuilder, InvalidAttribute, Paths, canonical_name};
 use sluicegate_limits::policy::units;
 use sluicegate_limits::time::{Micros, Tokens};
 
@@ -52,6 +52,8 @@ pub(crate) struct Field {
 pub(super) struct Mapping {
     rules: Vec<(String, Rule)>,
     slots: HashMap<String, usize>,
+    /// How the upstream reads paths.
+    paths: Paths,
     /// A value of one dash is none, as Envoy writes it.
     dash_is_absent: bool,
     /// Values that are no proper ones may stand for them: hashes in decision records.
@@ -153,7 +155,7 @@ pub(crate) fn of_settings(attributes: &BTreeMap<String, AttributeSource>) -> Nam
 }
 
 impl Mapping {
-    pub(super) fn new(names: Names, dash_is_absent: bool, stand_ins: bool) -> Self {
+    pub(super) fn new(names: Names, paths: Paths, dash_is_absent: bool, stand_ins: bool) -> Self {
         let mut slots = HashMap::new();
         let mut rules = Vec::new();
         for (attribute, source) in names {
@@ -173,7 +175,7 @@ impl Mapping {
         // What asks whether another attribute is present comes after all of those.
         rules.sort_by_key(|(_, rule)| matches!(rule, Rule::Present(_)));
         let seen = vec![false; rules.len()];
-        Self { rules, slots, dash_is_absent, stand_ins, seen }
+        Self { rules, slots, paths, dash_is_absent, stand_ins, seen }
     }
 
     /// The slot of a field that is read.
@@ -260,7 +262,7 @@ impl Mapping {
             }
         }
         let at = at.ok_or("it has no time")?;
-        Ok(Entry { at, attributes: attributes.finish(), cost, lasted })
+        Ok(Entry { at, attributes: attributes.finish_for(&self.paths), cost, lasted })
     }
 }
 
@@ -316,6 +318,10 @@ fn set(
     value: &str,
     stand_ins: bool,
 ) -> Result<(), String> {
+    // A path in its place that is none is what the record shows instead of it.
+    if stand_ins && name == "path" && !value.starts_with('/') {
+        return attributes.set_stand_in(name, value).map(drop).map_err(|error| error.to_string());
+    }
     match attributes.set(name, value) {
         Err(InvalidAttribute::BadValue { .. }) if stand_ins && STOOD_FOR.contains(&name) => {
             attributes.set_stand_in(name, value).map(drop)

@@ -12,7 +12,7 @@ use super::reader::{Section, SettingRow, Walk};
 use super::{
     DecisionRecords, Drain, HeaderStyle, Jwt, Listener, Listeners, Log, LogFormat, MemoryBounds,
     Redaction, RedactionMode, Replicas, RequestBudget, Settings, TrafficClass, Unmatched, address,
-    classes, origins, store,
+    classes, origins, paths, store,
 };
 
 /// The most threads that serve requests.
@@ -48,6 +48,9 @@ pub(super) fn parse(walk: &Walk, table: Map<String, Value>) -> Option<Settings> 
     let mut section = root.section("jwt");
     let jwt = Jwt { payload_key: section.text_or("payload_key", "jwt_payload") };
     section.finish();
+    let mut section = root.section("paths");
+    let paths = paths::read(&mut section);
+    section.finish();
     let geography = geography(&mut root);
     let traffic_classes = classes::read(&mut root);
     let rate_limit_headers = header_style(&mut root);
@@ -76,6 +79,7 @@ pub(super) fn parse(walk: &Walk, table: Map<String, Value>) -> Option<Settings> 
         ip_address,
         ip_prefix,
         jwt,
+        paths: paths?,
         geography,
         traffic_classes: traffic_classes?,
         rate_limit_headers: rate_limit_headers?,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use http::StatusCode;
 use sluicegate::reload::{Sources, Watcher};
-use sluicegate_limits::policy::IpPrefix;
+use sluicegate::settings::Conventions;
 use tokio::time::timeout;
 
 use crate::server::{PATIENCE, TestServer};
@@ -22,7 +22,7 @@ async fn a_rejected_file_is_named_and_takes_nobody_down() {
     let loaded = Sources::read(&paths);
     let (state, metrics) = (server.reload.clone(), server.metrics.clone());
     let watcher =
-        Watcher::start(paths, &loaded, IpPrefix::default(), |_| {}, state, metrics).unwrap();
+        Watcher::start(paths, &loaded, Conventions::default(), |_| {}, state, metrics).unwrap();
     let mut status = server.reload.subscribe();
     for (text, named) in [("rate_limits: [", true), (LIMITS, false)] {
         std::fs::write(&file, text).unwrap();

@@ -88,8 +88,10 @@ rate_limits:
         let replica = Limiter::new(parts(LIMITS, &settings), store);
         let passes = async |path, class| {
             let mut call = call(path, Method::Check);
-            let mut facts = AttributesBuilder::reopen(call.attributes);
-            facts.set("traffic_class", class).unwrap();
+            let mut facts = AttributesBuilder::new();
+            for (name, value) in call.attributes.iter().chain([("traffic_class", class)]) {
+                facts.set(name, value).unwrap();
+            }
             call.attributes = facts.finish();
             let verdict = replica.check(call).await.verdict;
             assert!(verdict.degraded, "{verdict:?}");

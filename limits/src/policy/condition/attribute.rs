@@ -4,7 +4,7 @@
 use cel::common::ast::operators as op;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 
-use crate::attributes::{is_method, push_canonical};
+use crate::attributes::{Paths, is_method, path, push_canonical};
 use crate::policy::KNOWN_ATTRIBUTES;
 use crate::policy::pattern::Pattern;
 use crate::policy::problem::shown;
@@ -60,15 +60,20 @@ pub(super) fn attribute_path(expression: &IdedExpr) -> Option<String> {
     }
 }
 
-/// A text in the form that an attribute's values have, or what to write instead.
-pub(super) fn canonical_text(name: &str, text: &str) -> Result<Box<str>, String> {
+/// A text in the form that an attribute's values have behind an upstream that reads paths so, or
+/// what to write instead.
+pub(super) fn canonical_text(name: &str, text: &str, paths: &Paths) -> Result<Box<str>, String> {
     let upper = || Err(format!("did you mean \"{}\"?", shown(&text.to_ascii_uppercase())));
     match name {
         "country" if text.bytes().any(|b| b.is_ascii_lowercase()) => return upper(),
         "method" if !is_method(text) && is_method(&text.to_ascii_uppercase()) => return upper(),
         "path" if !text.starts_with('/') => return Err("a path begins with `/`".to_owned()),
+        "path" => {
+            let literal = path::literal(text, paths).map(Into::into);
+            return literal.map_err(|fault| fault.to_string());
+        }
         "endpoint" => {
-            return match Pattern::parse(text) {
+            return match Pattern::parse_for(text, paths) {
                 Ok(pattern) => Ok(pattern.to_string().into()),
                 Err(invalid) => {
                     Err(format!("an entry of `endpoint_costs`: {}", shown(&invalid.to_string())))
@@ -80,10 +85,5 @@ pub(super) fn canonical_text(name: &str, text: &str) -> Result<Box<str>, String>
     let mut canonical = String::with_capacity(text.len());
     push_canonical(name, text, &mut canonical)
         .map_err(|expected| format!("expected {expected}"))?;
-    match name {
-        "path" if canonical == "*" => {
-            Err("such a path cannot be normalised: every comparison with it holds".to_owned())
-        }
-        _ => Ok(canonical.into()),
-    }
+    Ok(canonical.into())
 }

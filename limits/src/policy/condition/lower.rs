@@ -8,6 +8,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, SourceInfo};
 use super::attribute::{Kind, attribute_path};
 use super::read::{Fault, token};
 use super::{Condition, Is, Order, Test};
+use crate::attributes::{Paths, path};
 use crate::policy::problem::{nearest, shown};
 use operand::{Constant, Literal, Named};
 
@@ -17,13 +18,19 @@ const FUNCTIONS: [&str; 3] = ["has", "startsWith", "endsWith"];
 /// Goes through an expression and notes everything that is not of the language.
 pub(super) struct Lowering<'a> {
     text: &'a str,
+    paths: &'a Paths,
     places: &'a SourceInfo,
     faults: &'a mut Vec<Fault>,
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn new(text: &'a str, places: &'a SourceInfo, faults: &'a mut Vec<Fault>) -> Self {
-        Self { text, places, faults }
+    pub(super) fn new(
+        text: &'a str,
+        paths: &'a Paths,
+        places: &'a SourceInfo,
+        faults: &'a mut Vec<Fault>,
+    ) -> Self {
+        Self { text, paths, places, faults }
     }
 
     /// The condition; `None` where a fault was noted.
@@ -217,8 +224,10 @@ impl<'a> Lowering<'a> {
         };
         self.expect(&named, literal.at, Kind::Text)?;
         let mut text = text.to_owned();
-        if *named.name == *"host" {
-            text.make_ascii_lowercase();
+        match &*named.name {
+            "host" => text.make_ascii_lowercase(),
+            "path" => text = path::affix(&text, self.paths),
+            _ => {}
         }
         let wrong = match &*named.name {
             "path" if prefix && !text.starts_with('/') => Some("a path begins with `/`"),

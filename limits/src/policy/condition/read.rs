@@ -7,6 +7,7 @@ use cel::parser::ParseErrors;
 use super::Condition;
 use super::lower::Lowering;
 use super::spot::spot;
+use crate::attributes::Paths;
 use crate::policy::keys::MAX_CONDITION_BYTES;
 use crate::policy::problem::{Problems, code, shown};
 use crate::policy::read::Spanned;
@@ -29,14 +30,15 @@ pub(super) struct Fault {
     pub(super) is_warning: bool,
 }
 
-/// Reads the text of a `when`. Problems are placed in the file's text, at the very spot.
+/// Reads the text of a `when`, for an upstream that reads paths so. Problems are placed in the file's text, at the very spot.
 pub(in crate::policy) fn read(
     when: &Spanned<String>,
     file_text: &str,
+    paths: &Paths,
     problems: &mut Problems,
 ) -> Option<Condition> {
     let mut faults = Vec::new();
-    let condition = condition(&when.value, &mut faults);
+    let condition = condition(&when.value, paths, &mut faults);
     for fault in faults {
         // Looking for a spot walks through the file: not for problems that nobody lists.
         let listed = problems.has_room();
@@ -51,10 +53,10 @@ pub(in crate::policy) fn read(
 }
 
 /// Reads a condition, or says what is wrong with it.
-fn condition(text: &str, faults: &mut Vec<Fault>) -> Option<Condition> {
+fn condition(text: &str, paths: &Paths, faults: &mut Vec<Fault>) -> Option<Condition> {
     let parsed = bounded(text).and_then(|()| parse(text));
     match parsed {
-        Ok((expression, places)) => Lowering::new(text, &places, faults).lower(&expression),
+        Ok((expression, places)) => Lowering::new(text, paths, &places, faults).lower(&expression),
         Err(fault) => {
             faults.push(fault);
             None

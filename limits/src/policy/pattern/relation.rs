@@ -14,7 +14,7 @@ impl Pattern {
             let fits = match (ours, theirs.next()) {
                 (Segment::Rest, _) => return true,
                 (_, None | Some(Segment::Rest)) => false,
-                (Segment::Param(_) | Segment::Any, Some(_)) => true,
+                (Segment::Param(_) | Segment::Any, Some(segment)) => !segment.is_end(),
                 (Segment::Literal(_), Some(segment)) => ours == segment,
             };
             if !fits {
@@ -39,6 +39,7 @@ impl Pattern {
                 (Some(Segment::Literal(one)), Some(Segment::Literal(two))) if one != two => {
                     return false;
                 }
+                (Some(one), Some(two)) if one.is_end() != two.is_end() => return false,
                 (Some(_), Some(_)) => {}
             }
         }
@@ -52,6 +53,13 @@ impl Pattern {
     /// Whether just one path is meant.
     pub(crate) fn is_one_path(&self) -> bool {
         self.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+    }
+}
+
+impl Segment {
+    /// Whether it is the slash at the end of a path.
+    fn is_end(&self) -> bool {
+        matches!(self, Self::Literal(literal) if literal.is_empty())
     }
 }
 

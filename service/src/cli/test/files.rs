@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use sluicegate_limits::cases::{Case, LimitsPath, Suite, is_case_file, limits_of};
 use sluicegate_limits::policy::problem::code;
-use sluicegate_limits::policy::{IpPrefix, Policy, Problem, Severity, SourceFile};
+use sluicegate_limits::policy::{Policy, Problem, Severity, SourceFile};
 
 use crate::reload::Sources;
+use crate::settings::Conventions;
 
 /// All that there is to run.
 pub(super) struct Loaded {
@@ -29,20 +30,20 @@ pub(super) struct Loading {
 
 /// The policies that case files name, each compiled once.
 struct Policies {
-    ip_prefix: IpPrefix,
+    conventions: Conventions,
     compiled: HashMap<Vec<PathBuf>, Option<Rc<Policy>>>,
 }
 
 impl Loaded {
     /// Reads case files, and in directories those whose name says that they are; not recursive.
-    pub(super) fn read(paths: &[PathBuf], ip_prefix: IpPrefix) -> Self {
+    pub(super) fn read(paths: &[PathBuf], conventions: Conventions) -> Self {
         let paths: Vec<PathBuf> = paths.iter().map(|path| plain(path)).collect();
         let cases = Sources::read_cases(&paths);
         let folders: Vec<PathBuf> = paths.iter().filter(|path| path.is_dir()).cloned().collect();
         let limits = Sources::read(&folders).files;
         let mut loaded =
             Self { suites: vec![], limits, problems: cases.problems, sources: Sources::default() };
-        let mut policies = Policies { ip_prefix, compiled: HashMap::new() };
+        let mut policies = Policies { conventions, compiled: HashMap::new() };
         for file in cases.files {
             loaded.suite(&file, &mut policies);
             loaded.sources.files.push(file);
@@ -75,7 +76,7 @@ impl Policies {
             return known.clone();
         }
         let sources = Sources::read(&paths);
-        let policy = match sources.compile(self.ip_prefix) {
+        let policy = match sources.compile(self.conventions) {
             Ok(compiled) => Some(Rc::new(compiled.policy)),
             Err(problems) => {
                 loaded.problems.extend(problems);

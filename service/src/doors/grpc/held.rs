@@ -16,8 +16,8 @@ use crate::reveal::Revealed;
 pub(super) async fn reserve(desk: Desk<'_>, request: ReserveRequest) -> ReserveResponse {
     let wanted = || {
         let lasting = stated(request.lasting)?;
-        let (attributes, cost) = (facts(request.attributes)?, request.estimate.map(tokens));
-        Ok(Wanted { attributes, cost, method: Method::Reserve { lasting } })
+        let (facts, cost) = (facts(request.attributes)?, request.estimate.map(tokens));
+        Ok(Wanted { facts, cost, method: Method::Reserve { lasting } })
     };
     let kind = Method::Reserve { lasting: Micros::ZERO };
     let decision = &desk.decide(kind, wanted).await;
@@ -30,8 +30,8 @@ pub(super) async fn reserve(desk: Desk<'_>, request: ReserveRequest) -> ReserveR
 pub(super) async fn hold(desk: Desk<'_>, request: HoldRequest) -> HoldResponse {
     let wanted = || {
         let lasting = stated(request.lasting)?;
-        let (attributes, cost) = (facts(request.attributes)?, request.cost.map(tokens));
-        Ok(Wanted { attributes, cost, method: Method::Hold { lasting } })
+        let (facts, cost) = (facts(request.attributes)?, request.cost.map(tokens));
+        Ok(Wanted { facts, cost, method: Method::Hold { lasting } })
     };
     let kind = Method::Hold { lasting: Micros::ZERO };
     let decision = &desk.decide(kind, wanted).await;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use sluicegate_limits::attributes::{Attributes, AttributesBuilder};
+use sluicegate_limits::attributes::AttributesBuilder;
 use sluicegate_limits::counter::Wait;
 use sluicegate_limits::policy::units;
 use sluicegate_limits::time::Tokens;
@@ -26,7 +26,7 @@ struct Question {
 }
 
 /// The attributes as they are built; a map would forget that a name came twice.
-struct Stated(Attributes);
+struct Stated(AttributesBuilder);
 
 /// The value of an attribute as text.
 struct Value(String);
@@ -64,8 +64,8 @@ struct OneLimit<'a> {
 }
 
 pub(super) fn check(body: &[u8]) -> Result<Wanted, String> {
-    let Question { attributes: Stated(attributes), cost: stated } = read(body)?;
-    Ok(Wanted { attributes, cost: stated.map(Cost::tokens), method: Method::Check })
+    let Question { attributes: Stated(facts), cost: stated } = read(body)?;
+    Ok(Wanted { facts, cost: stated.map(Cost::tokens), method: Method::Check })
 }
 
 /// Reads an object, or says what is wrong with it without repeating its values.
@@ -137,7 +137,7 @@ impl<'de> Deserialize<'de> for Stated {
                 while let Some((name, Value(value))) = map.next_entry::<String, Value>()? {
                     attributes.set(&name, &value).map_err(A::Error::custom)?;
                 }
-                Ok(Stated(attributes.finish()))
+                Ok(Stated(attributes))
             }
         }
         deserializer.deserialize_map(Names)

@@ -127,7 +127,7 @@ impl Lowering<'_> {
 
     /// A text in the form that the attribute's values have.
     pub(super) fn canonical(&mut self, name: &str, at: usize, text: &str) -> Option<Box<str>> {
-        match canonical_text(name, text) {
+        match canonical_text(name, text, self.paths) {
             Ok(canonical) => Some(canonical),
             Err(help) => {
                 let message = format!("`{name}` is never \"{}\"", shown(text));

@@ -79,15 +79,15 @@ struct Ended<'a> {
 }
 
 pub(in super::super) fn reserve(body: &[u8]) -> Result<Wanted, String> {
-    let Reserve { attributes: Stated(attributes), estimate, lasting_ms } = read(body)?;
+    let Reserve { attributes: Stated(facts), estimate, lasting_ms } = read(body)?;
     let method = Method::Reserve { lasting: lasting("lasting_ms", micros(lasting_ms))? };
-    Ok(Wanted { attributes, cost: estimate.map(Cost::tokens), method })
+    Ok(Wanted { facts, cost: estimate.map(Cost::tokens), method })
 }
 
 pub(in super::super) fn hold(body: &[u8]) -> Result<Wanted, String> {
-    let Hold { attributes: Stated(attributes), cost: stated, lasting_ms } = read(body)?;
+    let Hold { attributes: Stated(facts), cost: stated, lasting_ms } = read(body)?;
     let method = Method::Hold { lasting: lasting("lasting_ms", micros(lasting_ms))? };
-    Ok(Wanted { attributes, cost: stated.map(Cost::tokens), method })
+    Ok(Wanted { facts, cost: stated.map(Cost::tokens), method })
 }
 
 pub(in super::super) fn settle(body: &[u8]) -> Result<Named, String> {
