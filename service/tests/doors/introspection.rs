@@ -67,7 +67,7 @@ async fn watches_have_an_end() {
     let mut open = Vec::new();
     for _ in 0..8 {
         let mut client = HealthClient::new(server.channel().await);
-        for _ in 0..128 {
+        for _ in 0..512 {
             open.push(client.watch(of("")).await.unwrap());
         }
     }
