@@ -7,7 +7,7 @@ use sluicegate_limits::attributes::Attributes;
 use sluicegate_limits::charge::Intent;
 use sluicegate_limits::policy::condition::Condition;
 use sluicegate_limits::policy::units::MAX_HOLD;
-use sluicegate_limits::policy::{Algorithm, Limit, Policy, UNAUTHENTICATED};
+use sluicegate_limits::policy::{Algorithm, CostRule, Limit, MissingKey, Policy, UNAUTHENTICATED};
 use sluicegate_limits::time::Timestamp;
 use sluicegate_limits::trial::Trial;
 use sluicegate_limits::verdict::{Reason, Verdict};
@@ -158,16 +158,20 @@ impl<'p> Side<'p> {
     pub(super) fn warnings(&self, reader: &Reader) -> Vec<String> {
         let mut warnings = Vec::new();
         for (limit, sums) in self.policy.limits().iter().zip(&self.limits) {
-            let is_missing = |name: &&String| !reader.saw(name) && *name != "endpoint";
-            if let Some(missing) = limit.key.iter().find(is_missing).filter(|_| sums.applied == 0) {
+            // The policy says the endpoint, and the plan may be that of the tenants' file.
+            let unseen = |name: &&str| !reader.saw(name) && !["endpoint", "plan"].contains(name);
+            warnings.extend(missing_key(limit, unseen, sums.applied));
+            if let CostRule::Attribute { of, missing } = &limit.cost
+                && unseen(&of.as_str())
+                && sums.applied > 0
+            {
                 warnings.push(format!(
-                    "limit `{}` applied to nothing: no line has its key attribute `{missing}`",
+                    "no line has `{of}`: limit `{}` counts each request as {missing}; map it, as \
+                     with --map {of}=FIELD",
                     limit.name
                 ));
             }
-            // The plan may be that of the tenants' file.
             let condition = limit.condition.iter().flat_map(Condition::attributes);
-            let unseen = |name: &&str| !reader.saw(name) && !["endpoint", "plan"].contains(name);
             if let Some(missing) = condition.into_iter().find(unseen) {
                 warnings.push(format!(
                     "limit `{}` has a condition on `{missing}`, which no line has: it holds or not \
@@ -307,5 +311,24 @@ impl Changes {
             newly_allowed_by: by(old, &self.newly_allowed),
             newly_denied_keys: new.reported(&self.keys),
         }
+    }
+}
+
+/// What a limit makes of a log without an attribute of its key.
+fn missing_key(limit: &Limit, unseen: impl Fn(&&str) -> bool, applied: u64) -> Option<String> {
+    let missing = limit.key.iter().map(String::as_str).find(|name| unseen(name))?;
+    let name = &limit.name;
+    match limit.missing_key {
+        MissingKey::Skip if applied > 0 => None,
+        MissingKey::Skip => Some(format!(
+            "limit `{name}` applied to nothing: no line has its key attribute `{missing}`"
+        )),
+        MissingKey::Together => Some(format!(
+            "no line has `{missing}`: limit `{name}` counts all requests as those without it"
+        )),
+        MissingKey::Deny => Some(format!(
+            "no line has `{missing}`: limit `{name}` refuses every request that it is about; map \
+             it, as with --map {missing}=FIELD"
+        )),
     }
 }

@@ -70,14 +70,18 @@ pub(crate) fn instant(rfc3339: &str) -> String {
     rfc3339.get(..19).unwrap_or(rfc3339).replace('T', " ")
 }
 
-/// The key as `tenant_id=acme, user_id=7`.
+/// The key as `tenant_id=acme, user_id=7`, or `no user_id` where that is missing.
 #[must_use]
 pub(crate) fn key_text(key: &KeyReport) -> String {
     if key.key.is_empty() {
         return "all requests".to_owned();
     }
-    let parts: Vec<_> = key.key.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    parts.join(", ")
+    let part = |(name, value): (&String, &String)| match value.as_str() {
+        // A value that is there is never empty.
+        "" => format!("no {name}"),
+        value => format!("{name}={value}"),
+    };
+    key.key.iter().map(part).collect::<Vec<_>>().join(", ")
 }
 
 /// A count of the most frequent, which may be too high.

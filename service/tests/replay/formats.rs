@@ -88,6 +88,49 @@ fn what_a_condition_or_a_cost_speaks_of_is_read_and_a_missing_part_is_told() {
 }
 
 #[test]
+fn what_a_log_does_not_tell_is_counted_as_missing_and_told() {
+    let world = World::new("missing");
+    let line = |second: u32, rows: &str| {
+        format!(
+            r#"{{"start_time":"2026-01-01T00:00:{second:02}Z","tenant_id":"a","rows":"{rows}"}}"#
+        )
+    };
+    let log: Vec<_> = ["2", "0.5", "many"].iter().zip(0..).map(|(r, n)| line(n, r)).collect();
+    let limit = |more: &str| format!("{{key: tenant_id, limit: 9, window: 1h, {more}}}\n");
+    world.file("log", log.join("\n")).file(
+        "new.yaml",
+        format!(
+            "rate_limits:\n  sized: {}  rows: {}  together: {}",
+            limit("cost: { of: request_size, missing: 4 }"),
+            limit("cost: rows, mode: shadow"),
+            "{key: [tenant_id, client_id], missing_key: together, limit: 1, window: 1h}\n",
+        ),
+    );
+    let report = world.replay(&[]);
+    assert_eq!(report["policy"]["denied"], 2, "one of a counter for all without a client");
+    let exceeded: Vec<_> = report["policy"]["limits"].as_array().unwrap().iter().collect();
+    assert_eq!(exceeded[1]["exceeded"], 1, "in shadow what is no number would be denied: {report}");
+    let keys = report["policy"]["keys"].to_string();
+    assert!(keys.contains(r#""client_id":"""#), "{keys}");
+    let warnings = report["warnings"].to_string();
+    for told in [
+        "no line has `request_size`: limit `sized` counts each request as 4",
+        "no line has `client_id`: limit `together` counts all requests as those without it",
+    ] {
+        assert!(warnings.contains(told), "{told} in {warnings}");
+    }
+    world.file(
+        "new.yaml",
+        "rate_limits:\n  asks: {key: client_id, missing_key: deny, limit: 9, window: 1h}\n  \
+         rows: {limit: 9, window: 1h, cost: rows, match: 'GET /rows'}\n",
+    );
+    let report = world.replay(&[]);
+    assert_eq!(report["policy"]["reasons"]["invalid_request"], 3, "{report}");
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("limit `asks` refuses every request"), "{warnings}");
+}
+
+#[test]
 fn the_text_format_of_envoy_is_read() {
     let world = World::new("envoy-text");
     let line = |second: u8, path: &str| {
