@@ -13,6 +13,7 @@ mod keys;
 mod lints;
 mod missing;
 mod mutated;
+mod path_lints;
 mod phrases;
 mod problems;
 mod readings;

@@ -29,6 +29,7 @@ mod introspection;
 mod json;
 mod keep_alive;
 mod overload;
+mod paths;
 mod readiness;
 mod reveal;
 mod shared;

@@ -38,6 +38,7 @@ mod fuzzed;
 mod gate;
 mod gateway;
 mod generate;
+mod paths;
 mod replicas;
 mod shared;
 mod tracers;

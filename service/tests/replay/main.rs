@@ -16,4 +16,5 @@ mod differences;
 mod formats;
 mod meaning;
 mod page;
+mod paths;
 mod world;

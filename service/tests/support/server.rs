@@ -117,7 +117,7 @@ pub(crate) fn shared(
     metrics: &Arc<Metrics>,
 ) -> (Arc<Shared>, Writer) {
     let file = SourceFile { name: "limits.yaml".to_owned(), text: limits.to_owned() };
-    let policy = Policy::compile(&[file]).unwrap().policy;
+    let policy = Policy::compile_for(&[file], settings.paths).unwrap().policy;
     let redactor = Redactor::new(settings.redaction.clone(), &settings.key_secret);
     let records = settings.decision_records;
     let started = Recorder::start(records, redactor, None, Arc::clone(metrics), std::io::sink());
