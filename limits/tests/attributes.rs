@@ -1,5 +1,7 @@
 //! Attributes against the corpus of tricks with paths and addresses, and against random input.
 
+#![cfg(test)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;

@@ -94,8 +94,8 @@ impl Rejection {
 }
 
 impl Watcher {
-    /// Starts to follow the files; `loaded` is what is in effect already, and `conventions` what the
-    /// settings decide. `on_policy` gets each good policy, on the watcher's thread.
+    /// Starts to follow the files; `loaded` is what is in effect already, and `conventions` what
+    /// the settings decide. `on_policy` gets each good policy, on the watcher's thread.
     ///
     /// # Errors
     /// Where the system gives no thread.

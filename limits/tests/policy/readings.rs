@@ -213,11 +213,14 @@ fn product<A: Copy, B: Copy>(one: &[A], other: &[B]) -> Vec<(A, B)> {
     one.iter().flat_map(|a| other.iter().map(move |b| (*a, *b))).collect()
 }
 
+/// A condition on the path: as it is written, and what it means.
+type When = (&'static str, fn(&str) -> bool);
+
 /// A limit as it is written.
 struct Limit {
     patterns: Vec<Vec<&'static str>>,
     by_path: bool,
-    when: Option<(&'static str, fn(&str) -> bool)>,
+    when: Option<When>,
 }
 
 /// Whether a path is meant by the segments of a pattern.
@@ -356,7 +359,7 @@ fn a_request_is_charged_as_its_upstream_reads_it_or_refused() {
     for _ in 0..400 {
         let paths = random_settings(&mut random);
         let upstreams = Upstream::all(&paths);
-        let whens: [(&str, fn(&str) -> bool); 3] = [
+        let whens: [When; 3] = [
             ("path == \"/a/b\"", |path| path == "/a/b"),
             ("path.startsWith(\"/a\")", |path| path.starts_with("/a")),
             ("path != \"/b\"", |path| path != "/b"),

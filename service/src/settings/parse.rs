@@ -48,9 +48,7 @@ pub(super) fn parse(walk: &Walk, table: Map<String, Value>) -> Option<Settings> 
     let mut section = root.section("jwt");
     let jwt = Jwt { payload_key: section.text_or("payload_key", "jwt_payload") };
     section.finish();
-    let mut section = root.section("paths");
-    let paths = paths::read(&mut section);
-    section.finish();
+    let paths = paths::read(root.section("paths"));
     let geography = geography(&mut root);
     let traffic_classes = classes::read(&mut root);
     let rate_limit_headers = header_style(&mut root);

@@ -8,7 +8,7 @@ use sluicegate_limits::attributes::{
 use super::reader::Section;
 
 /// Reads the whole section; nothing only after a problem was noted.
-pub(super) fn read(section: &mut Section<'_>) -> Option<Paths> {
+pub(super) fn read(mut section: Section<'_>) -> Option<Paths> {
     let unset = Paths::default();
     let key = PathSetting::key;
     let encoded_slash = section.choice(
@@ -39,6 +39,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Paths> {
     let non_utf8 =
         section.choice(key(PathSetting::NonUtf8), unset.non_utf8.as_str(), NonUtf8::WORDS);
     let case = section.optional_choice(key(PathSetting::Case), Case::WORDS);
+    section.finish();
     Some(Paths {
         encoded_slash: encoded_slash?,
         dot_segments: dot_segments?,

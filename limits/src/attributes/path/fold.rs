@@ -1,7 +1,8 @@
 //! What paths are once they are spelt: steps taken, empty segments merged, the slash at the end
 //! taken off.
 
-use super::{PathFault, Way};
+use super::super::fault::PathFault;
+use super::way::Way;
 
 /// Whether a path has a segment `.` or `..`.
 pub(super) fn has_dots(path: &str) -> bool {

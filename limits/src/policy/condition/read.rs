@@ -30,7 +30,8 @@ pub(super) struct Fault {
     pub(super) is_warning: bool,
 }
 
-/// Reads the text of a `when`, for an upstream that reads paths so. Problems are placed in the file's text, at the very spot.
+/// Reads the text of a `when`, for an upstream that reads paths so. Problems are placed in the
+/// file's text, at the very spot.
 pub(in crate::policy) fn read(
     when: &Spanned<String>,
     file_text: &str,
