@@ -99,6 +99,16 @@ fn without_a_mapping_no_header_is_believed() {
 }
 
 #[test]
+fn bytes_of_a_target_that_are_not_utf8_are_known_where_headers_are_raw() {
+    let target = |context: &AttributeContext| {
+        origin(&[]).attributes(context).unwrap().get("path").unwrap().to_owned()
+    };
+    assert_eq!(target(&raw(&[(":path", b"/caf\xe9/\xc3\xa9?b=c")])), "/caf%E9/%C3%A9?b=c");
+    assert_eq!(target(&raw(&[(":path", "/café".as_bytes())])), "/v1//a?b=c", "as it says itself");
+    assert_eq!(target(&raw(&[("x-path", b"/\xe9")])), "/v1//a?b=c");
+}
+
+#[test]
 fn a_mapped_header_authenticates_and_an_empty_one_does_not() {
     let found = tenant().attributes(&context(&[("x-tenant-id", " acme ")])).unwrap();
     assert_eq!((found.get("tenant_id"), found.get("authenticated")), (Some("acme"), Some("true")));

@@ -15,6 +15,7 @@ use crate::alone;
 use crate::envoy::PATIENT_MS;
 use crate::gate::Gate;
 use crate::gateway::Gateway;
+use crate::http2::{DATA, Frame, Raw};
 use crate::process::{PATIENCE, folder, repository};
 use crate::valkey::Valkey;
 
@@ -27,6 +28,7 @@ endpoint_costs:
 rate_limits:
   everybody: { limit: 100_000, window: 1h }
   exports: { match: \"GET /export\", limit: 2, window: 1h, cost: 1 }
+  files: { match: \"GET /files/{name}\", key: path, limit: 9, window: 1h }
 ";
 /// The handlers, and what they cost.
 const COSTS: [(&str, u64); 6] =
@@ -165,6 +167,14 @@ async fn an_envoy_that_leaves_paths_alone_charges_what_runs() {
     for _ in 0..2 {
         world.runs("export", "GET", "/export").await;
     }
+    // Over HTTP/2 Envoy passes on bytes that are not UTF-8; as `!` they would be another file.
+    let mut frame = Frame::get(1, "/files/caf~");
+    frame.payload.iter_mut().filter(|byte| **byte == b'~').for_each(|byte| *byte = 0xe9);
+    let mut raw = Raw::connect(world.gateway.address).await;
+    raw.send([frame]).await;
+    let body = raw.until(|frame| frame.kind == DATA).await.payload;
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains("paths.non_utf8"), "{body}");
     let third = ask(world.gateway.address, "GET", "/export").await;
     assert_eq!(third.status, 429, "{third:?}");
 }
