@@ -62,7 +62,7 @@ impl Bounds {
             max_refused: None,
             max_header_list_bytes: listener.max_header_list_bytes,
             stream_window_bytes: 64 * 1024,
-            connection_window_bytes: 256 * 1024,
+            connection_window_bytes: 4 * 1024 * 1024,
             turn_bytes: TURN_BYTES,
             max_bytes: u64::MAX,
         }

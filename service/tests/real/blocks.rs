@@ -23,7 +23,7 @@ pub(crate) async fn fuzz(tracer: Tracer, seed: u64, count: u64) {
     for allow in [false, true] {
         let change = |text: String| traced(&text, tracer);
         let world = World::start(&format!("blocks-{}", tracer.0), allow, change).await;
-        let (from, to) = (client(2), world.gateway.address);
+        let (from, to) = (client(2), world.gateway().address);
         let mut told = Told::default();
         for _ in 0..LIMIT + 1 {
             told.add(world.get(from, &[]).await);
@@ -44,7 +44,7 @@ pub(crate) async fn fuzz(tracer: Tracer, seed: u64, count: u64) {
         let asked = neighbour.noticed_nothing().await;
         println!("{}, allow {allow}: {count} blocks, {asked} of the neighbour passed", tracer.0);
         assert_eq!(world.passed(from), LIMIT, "what the upstream got of the client");
-        world.gateway.no_connection_broke().await;
+        world.gateway().no_connection_broke().await;
     }
 }
 

@@ -18,7 +18,10 @@ const STORE_TIMEOUT_MS: u32 = 60_000;
 
 #[tokio::test]
 async fn what_the_gateway_does_not_wait_for_is_denied_and_says_nothing_about_the_store() {
-    let shorter = |text: String| text.replace("timeout: 5s", "timeout: 2s");
+    let shorter = |text: String| {
+        assert_eq!(text.matches(" timeout: 60s\n").count(), 1);
+        text.replace(" timeout: 60s\n", " timeout: 2s\n")
+    };
     let fleet = Fleet::start("deadlines", LIMITS, STORE_TIMEOUT_MS, shorter).await;
     let ask = |host| call(client(host), fleet.gateway.address, "GET", "/v1/reports", &[]);
     // A replica without a connection would find that it gets none in the second that it tries.

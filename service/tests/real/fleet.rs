@@ -1,5 +1,7 @@
 //! Two replicas with limits of the test's own, on one Valkey and behind one Envoy.
 
+use std::net::SocketAddr;
+
 use tokio::sync::MutexGuard;
 
 use crate::alone;
@@ -25,6 +27,19 @@ impl Fleet {
         store_timeout_ms: u32,
         change: impl FnOnce(String) -> String,
     ) -> Self {
+        let upstream = upstream().await;
+        Self::before(upstream, name, limits, store_timeout_ms, &[], change).await
+    }
+
+    /// The same before another API, with settings of the replicas as environment.
+    pub(crate) async fn before(
+        upstream: SocketAddr,
+        name: &str,
+        limits: &str,
+        store_timeout_ms: u32,
+        settings: &[(&str, &str)],
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
         let alone = alone().await;
         let folder = folder(name);
         let store = Valkey::start(&folder);
@@ -34,12 +49,12 @@ impl Fleet {
             let mut serve = replica(&folder, rank);
             serve.arg("--limits").arg(&file);
             // One connection to the store from each.
-            serve.env("SLUICEGATE__THREADS", "1");
+            serve.env("SLUICEGATE__THREADS", "1").envs(settings.iter().copied());
             Gate::start(serve, &store, store_timeout_ms).await
         };
         let replicas = [start(0).await, start(1).await];
         let doors = [replicas[0].grpc, replicas[1].grpc];
-        let gateway = Gateway::start_with(&folder, upstream().await, doors, change).await;
+        let gateway = Gateway::start_with(&folder, upstream, doors, change).await;
         Self { gateway, replicas, store, _alone: alone }
     }
 

@@ -79,7 +79,7 @@ async fn aborted_requests_are_noticed_by_nobody_and_pass_no_limit() {
     for allow in [false, true] {
         let world = World::start("aborts", allow, |text| text).await;
         let neighbour = Neighbour::start(&world);
-        let (to, from) = (world.gateway.address, client(2));
+        let (to, from) = (world.gateway().address, client(2));
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         for _ in 0..form.seconds * 10 {
             tick.tick().await;
@@ -89,13 +89,13 @@ async fn aborted_requests_are_noticed_by_nobody_and_pass_no_limit() {
         for _ in 0..2 * LIMIT {
             told.add(world.get(from, &[]).await);
         }
-        assert_eq!(told.errors, [""; 0]);
+        told.no_error();
         assert!(told.passed <= LIMIT, "{told:?}");
-        let aborted = world.gateway.statistic("cluster.sluicegate.upstream_rq_tx_reset").await;
+        let aborted = world.gateway().statistic("cluster.sluicegate.upstream_rq_tx_reset").await;
         let asked = neighbour.noticed_nothing().await;
         println!("{aborted} calls were reset, {asked} of the neighbour passed");
         assert!(aborted > u64::from(form.aborts * form.seconds / 2), "{aborted}");
-        world.gateway.no_connection_broke().await;
+        world.gateway().no_connection_broke().await;
     }
 }
 
@@ -109,7 +109,7 @@ async fn bursts_of_a_thousand_requests_are_answered_and_pass_no_limit() {
         for _ in 0..form.bursts {
             let mut asking = JoinSet::new();
             for _ in 0..10 {
-                let sender = connection(client(2), world.gateway.address).await;
+                let sender = connection(client(2), world.gateway().address).await;
                 for _ in 0..100 {
                     asking.spawn(ask(sender.clone()));
                     asked += 1;
@@ -119,7 +119,7 @@ async fn bursts_of_a_thousand_requests_are_answered_and_pass_no_limit() {
         }
         told.within_the_limit(asked);
         neighbour.noticed_nothing().await;
-        world.gateway.no_connection_broke().await;
+        world.gateway().no_connection_broke().await;
     }
 }
 

@@ -41,7 +41,7 @@ async fn a_tracestate_of_any_size_that_envoy_takes_is_no_way_around_a_limit() {
             told.within_the_limit(LIMIT + 20);
         }
         neighbour.noticed_nothing().await;
-        world.gateway.no_connection_broke().await;
+        world.gateway().no_connection_broke().await;
     }
 }
 
@@ -49,7 +49,7 @@ async fn a_tracestate_of_any_size_that_envoy_takes_is_no_way_around_a_limit() {
 async fn the_shipped_gateway_removes_what_a_client_says_about_traces() {
     let world = World::start("traces", false, |text| text).await;
     let said = [("traceparent", "00-1"), ("tracestate", "a=b"), ("baggage", "c=d"), ("x-a", "e")];
-    let to = world.gateway.address;
+    let to = world.gateway().address;
     let answer = call(client(2), to, "GET", "/v1/reports", &said).await.unwrap().json();
     for (name, value) in said {
         let expected = (name == "x-a").then(|| Value::from(value));
@@ -62,7 +62,7 @@ async fn eight_hundred_clients_at_once_on_a_fresh_gateway_are_all_answered() {
     const CLIENTS: usize = 800;
     for allow in [false, true] {
         let world = World::start("at-once", allow, |text| text).await;
-        let to = world.gateway.address;
+        let to = world.gateway().address;
         let mut asking = JoinSet::new();
         for _ in 0..CLIENTS {
             asking.spawn(async move { call(client(2), to, "GET", "/", &[]).await });
@@ -70,7 +70,7 @@ async fn eight_hundred_clients_at_once_on_a_fresh_gateway_are_all_answered() {
         let mut told = Told::default();
         asking.join_all().await.into_iter().for_each(|answer| told.add(Told::of(answer)));
         told.within_the_limit(CLIENTS);
-        world.gateway.no_connection_broke().await;
+        world.gateway().no_connection_broke().await;
     }
 }
 
@@ -80,7 +80,7 @@ async fn what_a_replica_has_no_room_for_it_denies_itself() {
     for allow in [false, true] {
         let few = [("SLUICEGATE__LISTENERS__MAX_REQUESTS", "10")];
         let world = World::start_with("room", allow, patient, &few).await;
-        let to = world.gateway.address;
+        let to = world.gateway().address;
         world.stop();
         let mut asking = JoinSet::new();
         for _ in 0..CLIENTS {
@@ -90,9 +90,9 @@ async fn what_a_replica_has_no_room_for_it_denies_itself() {
         world.go_on();
         let mut told = Told::default();
         asking.join_all().await.into_iter().for_each(|answer| told.add(Told::of(answer)));
-        assert_eq!(told.errors, [""; 0]);
+        told.no_error();
         assert!(told.passed <= LIMIT && told.overloaded > 0, "{told:?}");
-        world.gateway.no_connection_broke().await;
+        world.gateway().no_connection_broke().await;
     }
 }
 
@@ -100,25 +100,32 @@ async fn what_a_replica_has_no_room_for_it_denies_itself() {
 async fn a_replica_that_is_gone_is_no_error_for_a_crowd() {
     const CLIENTS: u8 = 200;
     let mut world = World::start("gone", false, |text| text).await;
-    let to = world.gateway.address;
+    let to = world.gateway().address;
     // It has no connection of a client yet: what is on its way when a replica ends may be counted,
     // and is never sent again.
-    world.replicas[1].process.kill();
+    world.kill_one();
     let mut asking = JoinSet::new();
     for host in 1..=CLIENTS {
         asking.spawn(async move { call(client(host), to, "GET", "/", &[]).await });
     }
     let mut told = Told::default();
     asking.join_all().await.into_iter().for_each(|answer| told.add(Told::of(answer)));
-    assert_eq!(told.errors, [""; 0], "{told:?}");
+    told.no_error();
     assert_eq!(told.passed, usize::from(CLIENTS));
 }
 
-/// The configuration of a gateway where nobody gives up while the replicas stand still: neither a
-/// call nor a health check.
-fn patient(text: String) -> String {
-    let text = text.replace("timeout: 5s\n", "timeout: 60s\n");
-    text.replace("unhealthy_threshold: 2", "unhealthy_threshold: 1000")
+/// The configuration of a gateway where nothing gives up while the replicas stand still: no health
+/// check and no connection.
+fn patient(mut text: String) -> String {
+    let changes = [
+        ("unhealthy_threshold: 2", "unhealthy_threshold: 1000"),
+        ("interval: 5s, timeout: 5s", "interval: 500s, timeout: 60s"),
+    ];
+    for (old, new) in changes {
+        assert_eq!(text.matches(old).count(), 1, "{old}");
+        text = text.replace(old, new);
+    }
+    text
 }
 
 /// A number of the shipped configuration.
@@ -174,7 +181,7 @@ async fn as_much_as_the_gateway_lets_in_at_once_is_answered_and_one_more_is_not_
     drop(sluicegate::server::raise_limit(&listeners));
     for allow in [false, true] {
         let world = World::start("bound", allow, patient).await;
-        let to = world.gateway.address;
+        let to = world.gateway().address;
         let mut open = Vec::new();
         for _ in 0..connections {
             open.push(connection(client(2), to).await);
@@ -192,6 +199,6 @@ async fn as_much_as_the_gateway_lets_in_at_once_is_answered_and_one_more_is_not_
         let mut told = Told::default();
         asking.join_all().await.into_iter().for_each(|answer| told.add(Told::of(answer)));
         told.within_the_limit(bound);
-        world.gateway.no_connection_broke().await;
+        world.gateway().no_connection_broke().await;
     }
 }
