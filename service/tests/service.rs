@@ -84,6 +84,20 @@ fn check_warns_and_looks_at_the_settings() {
     file(&folder, "by_address.yaml", "rate_limits: {a: {key: ip_address, limit: 5, window: 1m}}");
     let proxied = vec!["proxied_address".to_owned()];
     assert_eq!(codes(&["-c", "closed.yaml", "by_address.yaml"]), (0, true, proxied));
+    // What a verified token says cannot be left out, a header can.
+    let gap = "rate_limits: {a: {key: [tenant_id, client_id], limit: 5, window: 1m}, \
+               b: {key: ip_address, limit: 5, window: 1m, when: '!authenticated'}}";
+    file(&folder, "gap.yaml", gap);
+    let missing = vec!["may_be_missing".to_owned()];
+    for (source, codes_of_it) in [("header: x-c", missing.clone()), ("claim: azp", vec![])] {
+        let settings = format!(
+            "attributes: {{ client_id: {{ {source} }}, tenant_id: {{ header: x-t }}, \
+             authenticated: {{ present: tenant_id }}, ip_address: peer }}"
+        );
+        file(&folder, "gap_settings.yaml", &settings);
+        assert_eq!(codes(&["-c", "gap_settings.yaml", "gap.yaml"]), (0, true, codes_of_it));
+    }
+    assert_eq!(codes(&["gap.yaml"]), (0, true, missing));
     file(&folder, "bad.yaml", "unmatched: perhaps");
     let (exit, _, err) = run_in(&folder, &["check", "-c", "bad.yaml"]);
     assert!(exit == 78 && err.contains("unmatched"), "{exit} {err}");
@@ -136,6 +150,7 @@ fn check_with_settings_says_what_they_take_for_granted() {
            headers.tenant: {header: x-tenant-id}
            user_id: {claim: sub}
            client_id: {header: x-client-id}
+           request_size: {transfer_encoding: X-Te}
            ip_address: {header: x-envoy-external-address}",
     );
     let removed = |name: &str, header: &str| {
@@ -148,7 +163,11 @@ fn check_with_settings_says_what_they_take_for_granted() {
     removed("ip_address", "x-envoy-external-address");
     removed("client_id", "x-client-id");
     removed("headers.tenant", "x-tenant-id");
-    assert_eq!(all.len(), 4, "{all:?}");
+    removed("request_size", "x-te");
+    assert_eq!(all.len(), 6, "{all:?}");
+    let copied =
+        "attributes.request_size: the gateway writes a request's Transfer-Encoding to `x-te`";
+    assert!(all.iter().any(|note| note.starts_with(copied)), "{all:?}");
     for (source, what) in [
         ("peer", "clients connect to the gateway themselves"),
         ("{trusted_hops: 2}", "through 2 proxies in front of the gateway"),

@@ -13,6 +13,8 @@ pub(super) fn of(settings: &Settings) -> Vec<String> {
     [header_bytes(&settings.listeners)]
         .into_iter()
         .chain(headers(settings))
+        .chain(copy(settings))
+        .chain(raw_headers(settings))
         .chain(address)
         .collect()
 }
@@ -36,7 +38,8 @@ fn headers(settings: &Settings) -> impl Iterator<Item = String> {
         headers.insert(header, "ip_address");
     }
     for (name, source) in &settings.attributes {
-        if let AttributeSource::Header(header) = source {
+        if let AttributeSource::Header(header) | AttributeSource::TransferEncoding(header) = source
+        {
             headers.entry(header).or_insert(name);
         }
     }
@@ -46,6 +49,27 @@ fn headers(settings: &Settings) -> impl Iterator<Item = String> {
              reads or writes it (Envoy: `remove` in early_header_mutation_extensions, as \
              deploy/envoy/envoy.yaml does; what a route removes is removed too late)"
         )
+    })
+}
+
+/// The header by which no body is known from one of unknown size.
+fn copy(settings: &Settings) -> Option<String> {
+    let source = settings.attributes.get("request_size")?;
+    let AttributeSource::TransferEncoding(header) = source else { return None };
+    Some(format!(
+        "attributes.request_size: the gateway writes a request's Transfer-Encoding to `{header}` \
+         before it takes it away (Envoy: `append` after the `remove`, as deploy/envoy/envoy.yaml \
+         does); without the copy every body over HTTP/1 that declares no length counts as none"
+    ))
+}
+
+/// How names that are no text are seen.
+fn raw_headers(settings: &Settings) -> Option<String> {
+    let is_header = |source: &AttributeSource| matches!(source, AttributeSource::Header(_));
+    settings.attributes.values().any(is_header).then(|| {
+        "attributes: the gateway sends headers as they came (Envoy: encode_raw_headers: true); else \
+         different names that are not UTF-8 may become one"
+            .to_owned()
     })
 }
 
