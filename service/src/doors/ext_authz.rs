@@ -162,3 +162,37 @@ impl Refusal {
         self.door.refuse(reason, Caller::UNKNOWN, detail)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_proto::ext_authz::attribute_context::{HttpRequest, Request};
+    use sluicegate_proto::ext_authz::core::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn the_clients_trace_is_found_however_headers_are_sent() {
+        let name = "traceparent".to_owned();
+        let joined = HttpRequest {
+            headers: [(name.clone(), PARENT.to_owned())].into(),
+            ..Default::default()
+        };
+        let raw_value = PARENT.as_bytes().to_vec().into();
+        let header = HeaderValue { key: name, raw_value, ..Default::default() };
+        let raw = HttpRequest {
+            header_map: Some(HeaderMap { headers: vec![header] }),
+            ..Default::default()
+        };
+        let caller = Caller::UNKNOWN;
+        for http in [joined, raw] {
+            let request = Some(Request { http: Some(http), ..Default::default() });
+            let context = AttributeContext { request, ..Default::default() };
+            assert_eq!(trace(caller, &context), TraceParent::parse(PARENT));
+            let of_gateway = TraceParent { span_id: 7, ..TraceParent::parse(PARENT) };
+            let caller = Caller { trace: of_gateway, ..caller };
+            assert_eq!(trace(caller, &context), of_gateway, "the gateway's own comes first");
+        }
+    }
+}

@@ -152,6 +152,8 @@ async fn who_a_request_is_from() {
         let ask = ask(ACME, "/v1/feed").with("x-client-id", program);
         world.is_limited("application", 2, &ask).await;
     }
+    // Programs that do not say which they are count as one.
+    world.is_limited("application", 2, &ask(ACME, "/v1/feed")).await;
     for person in ["carol", "dave"] {
         let ask = Ask::new(2, "POST", "/v1/messages").by(ACME);
         let ask = ask.with("x-client-id", "assistant").with("x-on-behalf-of", person);
