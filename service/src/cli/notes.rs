@@ -67,8 +67,8 @@ fn copy(settings: &Settings) -> Option<String> {
 fn raw_headers(settings: &Settings) -> Option<String> {
     let is_header = |source: &AttributeSource| matches!(source, AttributeSource::Header(_));
     settings.attributes.values().any(is_header).then(|| {
-        "attributes: the gateway sends headers as they came (Envoy: encode_raw_headers: true); else \
-         different names that are not UTF-8 may become one"
+        "attributes: the gateway sends headers as they came (Envoy: encode_raw_headers: true); \
+         else different names that are not UTF-8 may become one"
             .to_owned()
     })
 }
