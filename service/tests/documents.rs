@@ -7,6 +7,7 @@ use std::path::Path;
 use sluicegate::cli::Exit;
 use sluicegate::metrics::{Metrics, TABLE};
 use sluicegate::settings::rows;
+use sluicegate_limits::attributes::{PathFault, PathSetting};
 
 fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
@@ -29,6 +30,18 @@ fn every_setting_and_its_default_is_documented() {
     let documented = cells(&page("settings.md"), "All settings", 2);
     let real: Vec<Vec<String>> = rows().into_iter().map(|row| vec![row.key, row.default]).collect();
     assert_eq!(documented, real);
+}
+
+#[test]
+fn every_setting_of_paths_and_every_cause_is_documented() {
+    let page = page("paths.md");
+    let first =
+        |heading| -> Vec<String> { cells(&page, heading, 1).into_iter().flatten().collect() };
+    let settings: Vec<_> =
+        PathSetting::ALL.iter().map(|setting| setting.key().to_owned()).collect();
+    assert_eq!(first("The settings"), settings);
+    let causes: Vec<_> = PathFault::PLAIN.iter().map(|fault| fault.cause().to_owned()).collect();
+    assert_eq!(first("What is refused always"), causes);
 }
 
 #[test]
