@@ -11,6 +11,7 @@ use sluicegate::settings::{
     AddressSource, AttributeSource, Overrides, Reveal, Secret, Settings, SettingsError,
     StoreSettings, TrafficClass, Unmatched, load,
 };
+use sluicegate_limits::attributes::{PathSetting, Paths};
 use sluicegate_limits::policy::{IpPrefix, OnStoreFailure};
 
 fn folder(name: &str) -> PathBuf {
@@ -384,6 +385,31 @@ fn a_shared_store_without_a_count_of_replicas_is_warned_about() {
     assert!(warned(&format!("{{{store}, replicas: {{rank: 0}}}}")));
     assert!(!warned(&format!("{{{store}, replicas: {{count: 1}}}}")));
     assert!(!warned("store: memory"));
+}
+
+#[test]
+fn how_paths_are_read_is_refused_unless_it_is_said() {
+    let settings = with("paths", "{}", &[]).unwrap();
+    assert_eq!(settings.paths, Paths::default());
+    let said = |setting: &PathSetting| settings.paths.value(*setting);
+    let unsaid: Vec<_> = PathSetting::ALL.iter().map(said).collect();
+    let refuse = Some("refuse");
+    assert_eq!(unsaid, [refuse, refuse, refuse, Some("merge"), Some("same"), refuse, None]);
+    let text = "paths: {encoded_slash: separator, matrix_params: strip, empty_segments: keep, \
+                trailing_slash: differs, non_utf8: data, case: insensitive}";
+    let variable = [("SLUICEGATE__PATHS__DOT_SEGMENTS", "resolve")];
+    let settings = with("paths-set", text, &variable).unwrap();
+    let said = |setting: &PathSetting| settings.paths.value(*setting).unwrap();
+    let said: Vec<_> = PathSetting::ALL.iter().map(said).collect();
+    assert_eq!(said, ["separator", "resolve", "strip", "keep", "differs", "data", "insensitive"]);
+    let error = refused("paths-bad", "paths: {case: ignore, dot_segments: keep, slashes: 1}");
+    for words in [
+        ": paths.case: must be one of sensitive, insensitive",
+        ": paths.dot_segments: must be one of refuse, resolve",
+        ": paths.slashes: unknown setting",
+    ] {
+        assert!(error.contains(words), "{words} is not in\n{error}");
+    }
 }
 
 #[test]
