@@ -200,9 +200,8 @@ impl AttributesBuilder {
             entry.value.end = entry.value.start + end;
             return;
         }
-        let mut text = String::new();
-        match path::read(given, paths, &mut text) {
-            Ok(readings) => {
+        match path::read(given, paths) {
+            Ok((text, readings)) => {
                 facts.readings = readings;
                 entry.value = append(&mut facts.text, &text);
             }

@@ -52,19 +52,20 @@ pub(super) fn plain_end(target: &str, paths: &Paths) -> Option<usize> {
         before = byte;
         end += 1;
     }
-    (before != b'/' || end == 1).then_some(end)
+    match paths.trailing_slash {
+        _ if before != b'/' || end == 1 => Some(end),
+        TrailingSlash::Same => Some(end - 1),
+        TrailingSlash::Differs => Some(end),
+        TrailingSlash::Refuse => None,
+    }
 }
 
-/// Appends the canonical path of a target (`/a?b` or `http://host/a?b`) to `out`, and answers its
-/// other readings: none where the settings leave one.
+/// The canonical path of a target (`/a?b` or `http://host/a?b`), and its other readings: none where
+/// the settings leave one.
 ///
 /// # Errors
 /// Where it cannot be read, or in more ways than are compared.
-pub(super) fn read(
-    target: &str,
-    paths: &Paths,
-    out: &mut String,
-) -> Result<Vec<Reading>, PathFault> {
+pub(super) fn read(target: &str, paths: &Paths) -> Result<(String, Vec<Reading>), PathFault> {
     let target = Target::of(target)?;
     let way = Way::known(paths);
     let mut text = String::with_capacity(target.path.len() + 16);
@@ -72,16 +73,14 @@ pub(super) fn read(
     let Some(first) = unknowns.first() else {
         fold::fold(&mut text, way)?;
         fold::end(&mut text, way);
-        out.push_str(&text);
-        return Ok(Vec::new());
+        return Ok((text, Vec::new()));
     };
     if unknowns.len() > MAX_UNKNOWNS || target.path.len() > MAX_UNKNOWN_BYTES {
         return Err(first.fault());
     }
     text = target.read(paths, way)?;
-    out.push_str(&text);
     let others = target.others(paths, way, &unknowns, &text)?;
-    if others.len() < MAX_READINGS { Ok(others) } else { Err(first.fault()) }
+    if others.len() < MAX_READINGS { Ok((text, others)) } else { Err(first.fault()) }
 }
 
 /// Appends a segment of a policy as requests spell it.

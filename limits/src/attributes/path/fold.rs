@@ -6,12 +6,12 @@ use super::way::Way;
 
 /// Whether a path has a segment `.` or `..`.
 pub(super) fn has_dots(path: &str) -> bool {
-    path.split('/').any(is_dots)
+    path.contains('.') && path.split('/').any(is_dots)
 }
 
 /// Whether a path has an empty segment.
 pub(super) fn has_empty(path: &str) -> bool {
-    path.contains("//")
+    path.as_bytes().windows(2).any(|pair| pair == b"//")
 }
 
 /// Whether a path ends with a slash that may mean nothing, or does once its steps are taken.

@@ -2,6 +2,8 @@
 //!
 //! Every escape is decoded, then what may not stand bare is escaped again, in upper case.
 
+use smallvec::SmallVec;
+
 use super::super::fault::PathFault;
 use super::super::paths::{EncodedSlash, MatrixParams, Paths};
 
@@ -146,23 +148,23 @@ pub(super) fn lower_case(text: &str) -> String {
 /// The text up to the next character that may end a segment or begin parameters, that one, and
 /// what follows.
 fn cut(path: &str) -> (&str, &'static str, &str) {
-    let mut from = 0;
-    while let Some(at) = path.get(from..).and_then(|rest| rest.find(['/', ';', '%'])) {
-        let at = from + at;
-        let (run, found) = path.split_at_checked(at).unwrap_or((path, ""));
-        let (delimiter, length) = match found.as_bytes() {
+    let mut rest = path.as_bytes();
+    loop {
+        let (delimiter, length) = match rest {
+            [] => return (path, "", ""),
             [b'/', ..] => ("/", 1),
             [b';', ..] => (";", 1),
             [b'%', b'2', b'f' | b'F', ..] => ("%2F", 3),
             [b'%', b'5', b'c' | b'C', ..] => ("%5C", 3),
-            _ => {
-                from = at + 1;
+            [_, after @ ..] => {
+                rest = after;
                 continue;
             }
         };
-        return (run, delimiter, found.get(length..).unwrap_or_default());
+        let at = path.len() - rest.len();
+        let after = path.get(at + length..).unwrap_or_default();
+        return (path.get(..at).unwrap_or_default(), delimiter, after);
     }
-    (path, "", "")
 }
 
 /// Whether a segment, as far as it was spelt, is `.` or `..` with parameters.
@@ -214,11 +216,14 @@ fn push_escape(byte: u8, out: &mut String) {
 }
 
 /// The bytes of a text; [`check`] found its escapes whole.
-fn unescaped(run: &str) -> Vec<u8> {
+fn unescaped(run: &str) -> SmallVec<[u8; 64]> {
     let mut bytes = run.bytes();
-    let mut decoded = Vec::with_capacity(run.len());
+    let mut decoded = SmallVec::new();
     while let Some(byte) = bytes.next() {
-        decoded.extend(if byte == b'%' { escape(&mut bytes) } else { Some(byte) });
+        match byte {
+            b'%' => decoded.extend(escape(&mut bytes)),
+            bare => decoded.push(bare),
+        }
     }
     decoded
 }
