@@ -32,7 +32,8 @@ impl Explanation {
     /// The tree line by line; what stands in a line may have ends of lines in it.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = wrap(&self.verdict(), WIDTH, 2);
+        let mut lines = vec![self.verdict()];
+        lines.extend(self.detail.iter().flat_map(|detail| wrap(detail, WIDTH, 0)));
         let degraded = if self.degraded { ", degraded: without the store" } else { "" };
         let fresh = if self.fresh { ", fresh counters" } else { "" };
         lines.push(format!("policy {}{fresh}{degraded}", self.policy_revision));
@@ -68,8 +69,7 @@ impl Explanation {
             Some(None) => ", never passes".to_owned(),
             None => String::new(),
         };
-        let detail = self.detail.iter().map(|detail| format!("\n{detail}")).collect::<String>();
-        format!("✗ denied: {reason}{by}{wait}{detail}")
+        format!("✗ denied: {reason}{by}{wait}")
     }
 }
 

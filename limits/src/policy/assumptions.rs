@@ -59,13 +59,13 @@ impl Policy {
 
 impl fmt::Display for Assumption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the limits take for granted: ")?;
         match (self.setting, self.value) {
             (Some(setting), Some(value)) => write!(f, "{setting} is {value}: ")?,
             (Some(setting), None) => write!(f, "{setting} is not set: ")?,
             (None, _) => {}
         }
-        f.write_str(self.text)?;
+        let granted = if self.value == Some("refuse") { "" } else { "taken for granted: " };
+        write!(f, "{granted}{}", self.text)?;
         self.refuses.iter().try_for_each(|example| write!(f, ", as {example}"))
     }
 }
@@ -73,7 +73,7 @@ impl fmt::Display for Assumption {
 /// What a setting takes for granted.
 fn words(setting: PathSetting, value: &str) -> &'static str {
     match (setting, value) {
-        (_, "refuse") => "nobody knows: a path is refused where its readings would not count alike",
+        (_, "refuse") => "a path is refused if its readings would not count alike",
         (PathSetting::EncodedSlash, "data") => {
             "`%2F` and `%5C` are parts of a segment, for the upstream and for Envoy \
              (`path_with_escaped_slashes_action: KEEP_UNCHANGED`)"
@@ -102,8 +102,7 @@ fn words(setting: PathSetting, value: &str) -> &'static str {
             "`/A` is another path than `/a`: not so in Express and ASP.NET, unless they are told"
         }
         (PathSetting::Case, _) => {
-            "nobody says whether `/A` is `/a`, and they count as two: Express and ASP.NET ignore \
-             case"
+            "`/A` is another path than `/a`, though nobody says so: Express and ASP.NET ignore case"
         }
     }
 }

@@ -95,7 +95,7 @@ fn check_says_what_is_taken_for_granted_and_what_is_refused() {
     for said in [
         "paths.encoded_slash is refuse: ",
         "count alike, as GET /v1%2Fexport",
-        "paths.empty_segments is merge: `//` is `/`",
+        "paths.empty_segments is merge: taken for granted: `//` is `/`",
         "paths.case is not set: ",
         "x-http-method-override",
     ] {
