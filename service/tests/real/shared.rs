@@ -46,6 +46,33 @@ async fn a_tracestate_of_any_size_that_envoy_takes_is_no_way_around_a_limit() {
 }
 
 #[tokio::test]
+async fn as_many_headers_as_the_documents_let_a_gateway_take_are_no_way_around_a_limit() {
+    let ceiling = listeners().max_client_headers_kib();
+    for allow in [false, true] {
+        let wide = |text: String| {
+            let (before, more) =
+                ("                request_headers_timeout", "max_request_headers_kb");
+            assert_eq!(text.matches(before).count(), 1);
+            let wide =
+                text.replace(before, &format!("                {more}: {ceiling}\n{before}"));
+            traced(&wide, OPENTELEMETRY)
+        };
+        let world = World::start("ceiling", allow, wide).await;
+        let neighbour = Neighbour::start(&world);
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        for kib in [100, 500, ceiling as usize - 1] {
+            let state = format!("a={}", "t".repeat(kib * 1024));
+            let told =
+                world.get(client(2), &[("traceparent", parent), ("tracestate", &state)]).await;
+            told.no_error();
+            assert_eq!((told.passed, told.denied), (0, 1), "its question is too large");
+        }
+        neighbour.noticed_nothing().await;
+        world.gateway().no_connection_broke().await;
+    }
+}
+
+#[tokio::test]
 async fn the_shipped_gateway_removes_what_a_client_says_about_traces() {
     let world = World::start("traces", false, |text| text).await;
     let said = [("traceparent", "00-1"), ("tracestate", "a=b"), ("baggage", "c=d"), ("x-a", "e")];
