@@ -7,6 +7,9 @@ use std::process::Command;
 use crate::calls::{call, until};
 use crate::process::{Process, free_address, part, repository};
 
+/// How often other ports are tried when somebody else took the free ones meanwhile.
+const ATTEMPTS: usize = 5;
+
 /// A running Envoy.
 pub(crate) struct Gateway {
     pub(crate) process: Process,
@@ -33,9 +36,22 @@ impl Gateway {
         replicas: [SocketAddr; 2],
         change: impl FnOnce(String) -> String,
     ) -> Self {
+        let text = change(configuration(upstream, replicas));
+        for _ in 0..ATTEMPTS {
+            let mut gateway = Self::launch(folder, &text);
+            if gateway.listens().await {
+                gateway.until_healthy(2).await;
+                return gateway;
+            }
+        }
+        panic!("envoy did not start on free ports");
+    }
+
+    fn launch(folder: &Path, text: &str) -> Self {
         let (address, admin) = (free_address(), free_address());
+        let text = at(text.to_owned(), "0.0.0.0", 8000, address);
         let config = folder.join("envoy.yaml");
-        std::fs::write(&config, change(configuration(address, admin, upstream, replicas))).unwrap();
+        std::fs::write(&config, at(text, "127.0.0.1", 9901, admin)).unwrap();
         // With as many files as the system allows: it does not raise its own limit.
         let mut envoy = Command::new("sh");
         envoy.args(["-c", "ulimit -Sn $(ulimit -Hn) && exec \"$@\"", "sh"]);
@@ -43,10 +59,19 @@ impl Gateway {
         envoy.arg("-c").arg(&config);
         envoy.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn"]);
         envoy.args(["--file-flush-interval-msec", "50"]);
-        let process = Process::start("envoy", &mut envoy);
-        let gateway = Self { process, address, admin };
-        gateway.until_healthy(2).await;
-        gateway
+        Self { process: Process::start("envoy", &mut envoy), address, admin }
+    }
+
+    /// Waits until it answers; false where it has ended instead.
+    async fn listens(&mut self) -> bool {
+        until("start of envoy", || {
+            let (ended, admin) = (self.process.ended().is_some(), self.admin);
+            async move {
+                let answer = call(Ipv4Addr::LOCALHOST.into(), admin, "GET", "/ready", &[]).await;
+                if ended { Some(false) } else { answer.ok().map(|_| true) }
+            }
+        })
+        .await
     }
 
     /// One of its statistics; 0 where it has none of that name.
@@ -79,25 +104,12 @@ impl Gateway {
     }
 }
 
-/// The file of the repository with other addresses, and without the third replica.
-fn configuration(
-    address: SocketAddr,
-    admin: SocketAddr,
-    upstream: SocketAddr,
-    replicas: [SocketAddr; 2],
-) -> String {
-    let mut text = std::fs::read_to_string(repository("deploy/envoy/envoy.yaml")).unwrap();
-    let mut put = |host: &str, port: u16, to: SocketAddr| {
-        let old = format!("address: {host}, port_value: {port} ");
-        assert_eq!(text.matches(&old).count(), 1, "{old}");
-        let new = format!("address: {}, port_value: {} ", to.ip(), to.port());
-        text = text.replace(&old, &new);
-    };
-    put("0.0.0.0", 8000, address);
-    put("127.0.0.1", 9901, admin);
-    put("upstream", 9000, upstream);
-    put("sluicegate-1", 8081, replicas[0]);
-    put("sluicegate-2", 8081, replicas[1]);
+/// The file of the repository with other clusters, and without the third replica.
+fn configuration(upstream: SocketAddr, replicas: [SocketAddr; 2]) -> String {
+    let text = std::fs::read_to_string(repository("deploy/envoy/envoy.yaml")).unwrap();
+    let text = at(text, "upstream", 9000, upstream);
+    let text = at(text, "sluicegate-1", 8081, replicas[0]);
+    let mut text = at(text, "sluicegate-2", 8081, replicas[1]);
     let third = "              - endpoint:\n                  address: \
                  { socket_address: { address: sluicegate-3, port_value: 8081 } }\n";
     let timeout = "                        timeout: 0.2s\n";
@@ -110,4 +122,11 @@ fn configuration(
         text = text.replace(old, new);
     }
     text
+}
+
+/// Puts another address, where the configuration still has the old one.
+fn at(text: String, host: &str, port: u16, to: SocketAddr) -> String {
+    let old = format!("address: {host}, port_value: {port} ");
+    assert!(text.matches(&old).count() <= 1, "{old}");
+    text.replace(&old, &format!("address: {}, port_value: {} ", to.ip(), to.port()))
 }
