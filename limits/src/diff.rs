@@ -131,15 +131,13 @@ struct Pair<'p> {
 #[must_use]
 pub fn diff(old: &Policy, new: &Policy, at: Timestamp) -> Difference {
     let pairs = pairs(old, new);
-    let paths = paths::changes(old, new);
-    let equal = old.revision() == new.revision() && paths.is_empty();
     let mut changes: Vec<Change> = pairs.iter().filter_map(Pair::change).collect();
     changes.extend(order(old, &pairs));
     changes.extend(endpoint_costs(&old.endpoint_costs, &new.endpoint_costs));
     changes.extend(tenants::Both { old, new, pairs: &pairs, at }.changes());
-    changes.extend(paths);
+    changes.extend(paths::changes(old, new));
     Difference {
-        equal,
+        equal: old.revision() == new.revision(),
         old_revision: old.revision().to_owned(),
         new_revision: new.revision().to_owned(),
         changes,

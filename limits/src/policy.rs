@@ -200,8 +200,8 @@ impl Policy {
     /// of the revision.
     #[must_use]
     pub fn with_ip_prefix(self, ip_prefix: IpPrefix) -> Self {
-        let revision =
-            canonical::revision(&self.limits, &self.endpoint_costs, &self.tenants, ip_prefix);
+        let Self { limits, endpoint_costs, tenants, paths, .. } = &self;
+        let revision = canonical::revision(limits, endpoint_costs, tenants, ip_prefix, paths);
         Self { ip_prefix, revision, ..self }
     }
 

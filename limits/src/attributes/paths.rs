@@ -131,6 +131,11 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// What a setting means, said or not.
+    pub(crate) fn meaning(&self, setting: PathSetting) -> &'static str {
+        self.value(setting).unwrap_or(Case::Sensitive.as_str())
+    }
+
     /// What a setting is set to; `None` where nobody says.
     #[must_use]
     pub fn value(&self, setting: PathSetting) -> Option<&'static str> {

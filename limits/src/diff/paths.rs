@@ -15,7 +15,7 @@ const SHOWN: usize = 3;
 pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Change> {
     let mut details: BTreeMap<String, Vec<Detail>> = BTreeMap::new();
     for setting in PathSetting::ALL {
-        let of = |policy: &Policy| policy.paths().value(*setting).map(ToOwned::to_owned);
+        let of = |policy: &Policy| Some(policy.paths().meaning(*setting).to_owned());
         let (before, after) = (of(old), of(new));
         if before != after {
             let effect = Effect::Neither;

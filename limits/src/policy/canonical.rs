@@ -8,6 +8,7 @@ use super::calendar::StartsOn;
 use super::condition::Condition;
 use super::tenants::Tenants;
 use super::{CostRule, EndpointCost, IpPrefix, Limit, OnStoreFailure, Penalty};
+use crate::attributes::{PathSetting, Paths};
 
 /// Changes when the canonical form does.
 const LABEL: &str = "sluicegate policy v2";
@@ -18,6 +19,7 @@ pub(super) fn revision(
     endpoint_costs: &[EndpointCost],
     tenants: &Tenants,
     ip_prefix: IpPrefix,
+    paths: &Paths,
 ) -> String {
     let mut form = Form(Sha256::new());
     form.text(LABEL);
@@ -42,6 +44,7 @@ pub(super) fn revision(
         numbers.iter().for_each(|number| form.number(*number));
     });
     ip_prefix.bits().into_iter().for_each(|bits| form.number(u64::from(bits)));
+    PathSetting::ALL.iter().for_each(|setting| form.text(paths.meaning(*setting)));
     let digest = form.0.finalize();
     digest.iter().take(8).fold(String::with_capacity(16), |mut out, byte| {
         // Writing to a string cannot fail.

@@ -206,7 +206,7 @@ impl Draft {
         let Self { paths, limits, endpoint_costs, .. } = self;
         let ip_prefix = IpPrefix::default();
         Policy {
-            revision: canonical::revision(&limits, &endpoint_costs, &tenants, ip_prefix),
+            revision: canonical::revision(&limits, &endpoint_costs, &tenants, ip_prefix, &paths),
             paths,
             ip_prefix,
             by_id: (0..).zip(&limits).map(|(at, limit)| (limit.id, at)).collect(),
