@@ -248,6 +248,31 @@ fn random_pattern(random: &mut fastrand::Rng) -> Vec<&'static str> {
     pattern
 }
 
+fn random_limits(random: &mut fastrand::Rng) -> Vec<Limit> {
+    let whens: [When; 3] = [
+        ("path == \"/a/b\"", |path| path == "/a/b"),
+        ("path.startsWith(\"/a\")", |path| path.starts_with("/a")),
+        ("path != \"/b\"", |path| path != "/b"),
+    ];
+    let mut limit = || Limit {
+        patterns: (0..random.usize(..3)).map(|_| random_pattern(random)).collect(),
+        by_path: random.u8(..6) == 0,
+        when: (random.u8(..6) == 0).then(|| *random.choice(&whens).unwrap()),
+    };
+    (0..3).map(|_| limit()).collect()
+}
+
+fn random_costs(random: &mut fastrand::Rng) -> Vec<(Vec<&'static str>, u64)> {
+    let mut costs: Vec<(Vec<&str>, u64)> = Vec::new();
+    for cost in 2..random.u64(2..5) {
+        let pattern = random_pattern(random);
+        if costs.iter().all(|(other, _)| *other != pattern) {
+            costs.push((pattern, cost));
+        }
+    }
+    costs
+}
+
 /// What a request by one path comes to: limits and costs, and the path where it is asked for.
 fn outcome(
     limits: &[Limit],
@@ -359,25 +384,7 @@ fn a_request_is_charged_as_its_upstream_reads_it_or_refused() {
     for _ in 0..400 {
         let paths = random_settings(&mut random);
         let upstreams = Upstream::all(&paths);
-        let whens: [When; 3] = [
-            ("path == \"/a/b\"", |path| path == "/a/b"),
-            ("path.startsWith(\"/a\")", |path| path.starts_with("/a")),
-            ("path != \"/b\"", |path| path != "/b"),
-        ];
-        let limits: Vec<Limit> = (0..random.usize(1..4))
-            .map(|_| Limit {
-                patterns: (0..random.usize(..3)).map(|_| random_pattern(&mut random)).collect(),
-                by_path: random.u8(..6) == 0,
-                when: (random.u8(..6) == 0).then(|| *random.choice(&whens).unwrap()),
-            })
-            .collect();
-        let mut costs: Vec<(Vec<&str>, u64)> = Vec::new();
-        for cost in 2..random.u64(2..5) {
-            let pattern = random_pattern(&mut random);
-            if costs.iter().all(|(other, _)| *other != pattern) {
-                costs.push((pattern, cost));
-            }
-        }
+        let (limits, costs) = (random_limits(&mut random), random_costs(&mut random));
         let file = text(&limits, &costs);
         let policy = match Policy::compile_for(&files(&[("a.yaml", &file)]), paths) {
             Ok(compiled) => compiled.policy,
