@@ -147,6 +147,12 @@ impl Condition {
         })
     }
 
+    /// Whether it holds only where this attribute is there: `has(x)`.
+    pub(crate) fn needs(&self, attribute: &str) -> bool {
+        let mut tests = self.conjuncts();
+        tests.any(|test| *test.attribute == *attribute && test.is == Is::There(true))
+    }
+
     /// Every test, in the order of the text.
     pub(crate) fn tests(&self) -> Vec<&Test> {
         match self {

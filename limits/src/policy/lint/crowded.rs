@@ -117,9 +117,7 @@ fn values_of(test: &Test) -> Option<Vec<Cow<'_, str>>> {
 
 /// Whether a request without the attribute meets the limit's comparison with it.
 fn may_lack(limit: &Limit, attribute: &str) -> bool {
-    let mut tests = limit.condition.iter().flat_map(|condition| condition.conjuncts());
-    let is_asked_for =
-        tests.any(|test| *test.attribute == *attribute && test.is == Is::There(true));
+    let is_asked_for = limit.condition.as_ref().is_some_and(|when| when.needs(attribute));
     let is_needed =
         limit.missing_key == MissingKey::Skip && limit.key.iter().any(|name| name == attribute);
     !is_asked_for && !is_needed && !ALWAYS_THERE.contains(&attribute)

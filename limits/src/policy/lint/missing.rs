@@ -2,7 +2,6 @@
 
 use super::reach::{Covering, covers};
 use super::{Lint, Service, applies_with, code};
-use crate::policy::condition::Is;
 use crate::policy::{Limit, MissingKey, Mode};
 
 /// What every request has.
@@ -66,10 +65,8 @@ impl Sources<'_> {
     /// apply.
     fn ways_out<'l>(&self, limit: &'l Limit) -> Vec<Vec<&'l str>> {
         let key = || limit.key.iter().map(String::as_str);
-        let is_asked_for = |name: &str| {
-            let mut tests = limit.condition.iter().flat_map(|condition| condition.conjuncts());
-            tests.any(|test| *test.attribute == *name && test.is == Is::There(true))
-        };
+        let is_asked_for =
+            |name: &str| limit.condition.as_ref().is_some_and(|when| when.needs(name));
         let may_lack = |name: &&str| self.is_of_the_client(name) && !is_asked_for(name);
         match limit.missing_key {
             MissingKey::Skip => key().filter(may_lack).map(|name| vec![name]).collect(),
